@@ -1,0 +1,60 @@
+"""seqclf: classify variable-length sequences with recurrent networks in PyTorch."""
+
+from seqclf._version import __version__
+from seqclf.data.batch import Batch, pack_collate, pad_collate
+from seqclf.data.dataset import SequenceDataset
+from seqclf.data.names import download_names, load_names
+from seqclf.data.sampling import BucketBatchSampler
+from seqclf.data.sources import fold_ascii, read_folder
+from seqclf.errors import (
+    DownloadError,
+    FileFormatError,
+    InvalidArgumentError,
+    InvalidDataError,
+    MissingDependencyError,
+    SeqclfError,
+    TrainingError,
+)
+from seqclf.models.classifier import RNNClassifier
+from seqclf.persistence import load, save
+from seqclf.plotting import plot_confusion, plot_history
+from seqclf.training.evaluate import Evaluation, evaluate
+from seqclf.training.fit import EpochEnd, fit
+from seqclf.training.history import History
+from seqclf.training.inference import predict, predict_proba
+from seqclf.training.stopping import EarlyStopping
+from seqclf.vocabulary import Vocabulary
+
+__all__ = [
+    "Batch",
+    "BucketBatchSampler",
+    "DownloadError",
+    "EarlyStopping",
+    "EpochEnd",
+    "Evaluation",
+    "FileFormatError",
+    "History",
+    "InvalidArgumentError",
+    "InvalidDataError",
+    "MissingDependencyError",
+    "RNNClassifier",
+    "SeqclfError",
+    "SequenceDataset",
+    "TrainingError",
+    "Vocabulary",
+    "__version__",
+    "download_names",
+    "evaluate",
+    "fit",
+    "fold_ascii",
+    "load",
+    "load_names",
+    "pack_collate",
+    "pad_collate",
+    "plot_confusion",
+    "plot_history",
+    "predict",
+    "predict_proba",
+    "read_folder",
+    "save",
+]

@@ -1,0 +1,1 @@
+"""Data: from raw sequences to batches."""

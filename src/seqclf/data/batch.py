@@ -1,0 +1,157 @@
+"""Batch, and the two functions that collate samples into one: padded or packed.
+
+Legend: B sequences in a batch, T steps of the longest of them, F features a step.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_sequence
+from typing_extensions import Self
+
+from seqclf.errors import InvalidDataError
+
+__all__ = ["Batch", "pack_collate", "pad_collate"]
+
+Sample = tuple[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Sequences, their lengths and their labels, in one order.
+
+    Attributes:
+        inputs: The padded steps, (B, T) of int64 or (B, T, F) of floats; or a `PackedSequence` of them.
+        lengths: The true lengths, int64 of shape (B,), always on the CPU, where torch wants them.
+        labels: The class indices, int64 of shape (B,), or None.
+
+    Example:
+        >>> batch = pad_collate([([5, 6, 7], 0), ([8], 1)])
+        >>> len(batch), batch.lengths
+        (2, tensor([3, 1]))
+        >>> batch.to("cpu").inputs
+        tensor([[5, 6, 7],
+                [8, 0, 0]])
+    """
+
+    inputs: Tensor | PackedSequence
+    lengths: Tensor
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
+        """Return the batch with inputs and labels on `device`; the lengths stay on the CPU."""
+        device = torch.device(device)
+        labels = None if self.labels is None else self.labels.to(device, non_blocking=non_blocking)
+        inputs: Any = self.inputs  # both kinds move alike, but torch's stubs know only dtypes for packed ones
+        return replace(self, inputs=inputs.to(device, non_blocking=non_blocking), labels=labels)
+
+    def pin_memory(self) -> Self:
+        """Return the batch with inputs and labels in page-locked memory; a pinning `DataLoader` calls this."""
+        labels = None if self.labels is None else self.labels.pin_memory()
+        return replace(self, inputs=self.inputs.pin_memory(), labels=labels)
+
+
+def pad_collate(samples: Sequence[Sample]) -> Batch:
+    """Collate (sequence, label) pairs into a padded `Batch`; fit for `collate_fn` of any torch `DataLoader`.
+
+    Args:
+        samples: Pairs of a sequence, of shape (T,) with integer ids or (T, F) with features, and a class index. The
+            order is kept. The padding is zero, which nothing in this library ever looks at.
+
+    Raises:
+        InvalidDataError: There is no sample; or one is not a pair, is empty, has another width or kind than the first,
+            or a label that is not an integer. The message gives its index.
+
+    Example:
+        >>> import torch
+        >>> batch = pad_collate([(torch.tensor([3, 4]), 1), (torch.tensor([5, 6, 7]), 0)])
+        >>> batch.inputs
+        tensor([[3, 4, 0],
+                [5, 6, 7]])
+        >>> batch.labels
+        tensor([1, 0])
+    """
+    sequences, lengths, labels = _check_samples(samples)
+    return Batch(pad_sequence(sequences, batch_first=True), lengths, labels)
+
+
+def pack_collate(samples: Sequence[Sample]) -> Batch:
+    """Collate (sequence, label) pairs into a `Batch` whose inputs are a `PackedSequence`.
+
+    The samples need not be sorted; lengths, labels and all that a model makes of the batch keep their order.
+
+    Args:
+        samples: As for `pad_collate`.
+
+    Raises:
+        InvalidDataError: As `pad_collate`.
+
+    Example:
+        >>> import torch
+        >>> batch = pack_collate([(torch.tensor([3, 4]), 1), (torch.tensor([5, 6, 7]), 0)])
+        >>> batch.inputs.data, batch.inputs.batch_sizes
+        (tensor([5, 3, 6, 4, 7]), tensor([2, 2, 1]))
+        >>> batch.lengths
+        tensor([2, 3])
+    """
+    sequences, lengths, labels = _check_samples(samples)
+    return Batch(pack_sequence(sequences, enforce_sorted=False), lengths, labels)
+
+
+def _check_samples(samples: Sequence[Sample]) -> tuple[list[Tensor], Tensor, Tensor]:
+    if len(samples) == 0:
+        raise InvalidDataError(
+            "samples must hold at least one (sequence, label) pair; got none. Leave out empty batches."
+        )
+    sequences: list[Tensor] = []
+    labels: list[int] = []
+    for index, sample in enumerate(samples):
+        if not isinstance(sample, tuple | list) or len(sample) != 2:
+            raise InvalidDataError(
+                f"samples must be (sequence, label) pairs; got {type(sample).__name__} (sample {index}). "
+                "Use a dataset that returns pairs, such as SequenceDataset."
+            )
+        sequences.append(_check_sequence(sample[0], index, sequences[0] if sequences else None))
+        labels.append(_check_label(sample[1], index))
+    return sequences, torch.tensor([len(sequence) for sequence in sequences]), torch.tensor(labels)
+
+
+def _check_sequence(sequence: Any, index: int, first: Tensor | None) -> Tensor:
+    try:
+        tensor = torch.as_tensor(sequence)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidDataError(
+            f"sequences must be ids (T,) or features (T, F); got {type(sequence).__name__} (sample {index}): {error}. "
+            "Encode it first, for instance with Vocabulary.encode."
+        ) from None
+    tensor = tensor if tensor.is_floating_point() else tensor.long()
+    if tensor.ndim != (2 if tensor.is_floating_point() else 1):
+        raise InvalidDataError(
+            f"sequences must be integer ids of shape (T,) or float features of shape (T, F); got {tensor.dtype} of "
+            f"shape {tuple(tensor.shape)} (sample {index}). Give each sequence one row for each step."
+        )
+    if len(tensor) == 0:
+        raise InvalidDataError(f"sequences must not be empty; got length 0 (sample {index}). Remove it first.")
+    if first is not None and (tensor.shape[1:] != first.shape[1:] or tensor.dtype != first.dtype):
+        raise InvalidDataError(
+            f"sequences must be alike in width and type; got {tuple(first.shape)} {first.dtype} (sample 0) and "
+            f"{tuple(tensor.shape)} {tensor.dtype} (sample {index}). Give each sequence the same features."
+        )
+    return tensor
+
+
+def _check_label(label: Any, index: int) -> int:
+    if isinstance(label, Tensor) and label.ndim == 0 and not label.is_floating_point():
+        return int(label)
+    if isinstance(label, bool) or not hasattr(label, "__index__"):
+        raise InvalidDataError(
+            f"labels must be integer class indices; got {label!r} (sample {index}). "
+            "SequenceDataset turns labels of other kinds into indices."
+        )
+    return int(label.__index__())

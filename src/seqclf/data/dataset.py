@@ -1,0 +1,252 @@
+"""SequenceDataset: labelled sequences of many lengths in one ragged store."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from typing_extensions import Self
+
+from seqclf.checks import check_int
+from seqclf.data.batch import Batch
+from seqclf.data.encode import are_features, encode_features, encode_tokens, refuse_mixed_kinds
+from seqclf.data.ragged import Indices, Ragged
+from seqclf.data.split import choose_groups, duplicate_groups
+from seqclf.errors import InvalidArgumentError, InvalidDataError, did_you_mean
+from seqclf.vocabulary import Vocabulary, sort_symbols
+
+__all__ = ["SequenceDataset"]
+
+
+class SequenceDataset(Dataset[tuple[Tensor, int]]):
+    """Labelled sequences: encoded once, stored end to end, gathered into batches by index.
+
+    Make one with `from_pairs` or `from_sequences`. It is a map-style torch `Dataset`, so any `DataLoader` takes it,
+    with `pad_collate` or `pack_collate`. Inside this library batches are gathered without work for each sample.
+
+    Attributes:
+        sequences: The ragged store.
+        labels: The class indices, int64 of shape (len,).
+        classes: The class labels; index i stands for `classes[i]`.
+        vocabulary: What encoded the sequences; None for float sequences.
+
+    Example:
+        >>> dataset = SequenceDataset.from_pairs([("Satoshi", "Japanese"), ("Rossi", "Italian"), ("Mori", "Japanese")])
+        >>> dataset
+        SequenceDataset(3 sequences, 2 classes, lengths 4-7, 12 ids)
+        >>> dataset.classes, dataset.lengths
+        (('Italian', 'Japanese'), tensor([7, 5, 4]))
+        >>> sequence, label = dataset[1]
+        >>> dataset.vocabulary.decode(sequence), dataset.classes[label]
+        ('Rossi', 'Italian')
+    """
+
+    def __init__(
+        self, sequences: Ragged, labels: Tensor, classes: tuple[Any, ...], vocabulary: Vocabulary | None
+    ) -> None:
+        self.sequences = sequences
+        self.labels = labels
+        self.classes = classes
+        self.vocabulary = vocabulary
+
+    @classmethod
+    def from_pairs(
+        cls,
+        pairs: Iterable[tuple[Any, Any]],
+        *,
+        vocabulary: Vocabulary | None = None,
+        classes: Sequence[Any] | None = None,
+    ) -> Self:
+        """Encode (sequence, label) pairs.
+
+        Args:
+            pairs: Each a sequence (a string, a list of tokens, or a float array (T, F)) and its label (any hashable
+                value). All sequences are of one kind. A float array of shape (T,) counts as one feature.
+            vocabulary: What encodes strings or tokens; without it, one is built from these very pairs. Test data take
+                the vocabulary of the training data.
+            classes: The labels that may occur, in the order of their indices; by default those that do occur, sorted.
+
+        Raises:
+            InvalidDataError: There are no pairs; an item is not a pair; a sequence is empty, of another kind or width,
+                or has NaN or infinite features; a label is not in `classes`; a strict vocabulary misses a symbol.
+
+        Example:
+            >>> train = SequenceDataset.from_pairs([("ab", "x"), ("ba", "y")])
+            >>> test = SequenceDataset.from_pairs([("abc", "y")], vocabulary=train.vocabulary, classes=train.classes)
+            >>> test[0]
+            (tensor([2, 3, 1]), 1)
+        """
+        pairs = list(pairs)
+        for index, pair in enumerate(pairs):
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise InvalidDataError(
+                    f"pairs must be (sequence, label) pairs; got {pair!r:.80} (item {index}). "
+                    "Give each sequence one label."
+                )
+        return cls.from_sequences(
+            [pair[0] for pair in pairs], [pair[1] for pair in pairs], vocabulary=vocabulary, classes=classes
+        )
+
+    @classmethod
+    def from_sequences(
+        cls,
+        sequences: Sequence[Any],
+        labels: Sequence[Any],
+        *,
+        vocabulary: Vocabulary | None = None,
+        classes: Sequence[Any] | None = None,
+    ) -> Self:
+        """Encode sequences and their labels, given side by side; otherwise as `from_pairs`.
+
+        Raises:
+            InvalidDataError: As `from_pairs`, and where there are more labels than sequences or fewer.
+
+        Example:
+            >>> import numpy as np
+            >>> traces = [np.zeros((5, 2)), np.ones((3, 2))]
+            >>> SequenceDataset.from_sequences(traces, ["rest", "run"])
+            SequenceDataset(2 sequences, 2 classes, lengths 3-5, 2 features)
+        """
+        sequences, labels = list(sequences), list(labels)
+        if len(sequences) != len(labels):
+            raise InvalidDataError(
+                f"labels must be as many as sequences; got {len(labels)} labels for {len(sequences)} sequences. "
+                "Give each sequence one label."
+            )
+        if not sequences:
+            raise InvalidDataError(
+                "a dataset must hold at least one sequence; got none. Check where the data come from."
+            )
+        refuse_mixed_kinds(sequences)
+        if are_features(sequences):
+            if vocabulary is not None:
+                raise InvalidArgumentError("vocabulary must be None for float sequences; got one. Leave it out.")
+            store = encode_features(sequences)
+        else:
+            vocabulary = Vocabulary.build(sequences) if vocabulary is None else vocabulary
+            store = encode_tokens(sequences, vocabulary)
+        classes, indices = _index_labels(labels, classes)
+        return cls(store, indices, classes, vocabulary)
+
+    @property
+    def lengths(self) -> Tensor:
+        """The number of steps of each sequence: int64 of shape (len,), on the CPU."""
+        return self.sequences.lengths
+
+    @property
+    def input_size(self) -> int | None:
+        """The number of features of each step; None for strings and tokens."""
+        return None if self.sequences.is_tokens else self.sequences.values.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index must be from {-len(self)} to {len(self) - 1}; got {index}.")
+        index = range(len(self))[index]
+        return self.sequences[index], int(self.labels[index])
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
+        """Return the samples at `indices`; a `DataLoader` asks for a batch at once in this way."""
+        return [self[index] for index in indices]
+
+    def batch(self, indices: Indices) -> Batch:
+        """Gather the samples at `indices` into a padded `Batch`, with no work for each sample.
+
+        Example:
+            >>> dataset = SequenceDataset.from_pairs([("ab", "x"), ("a", "y"), ("aba", "x")])
+            >>> dataset.batch([2, 1]).inputs
+            tensor([[2, 3, 2],
+                    [2, 0, 0]])
+        """
+        inputs, lengths = self.sequences.pad(indices)
+        return Batch(inputs, lengths, self.labels[torch.as_tensor(indices)])
+
+    def subset(self, indices: Indices) -> Self:
+        """Return the samples at `indices`, in that order, with the same vocabulary and classes."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        return type(self)(self.sequences.select(chosen), self.labels[chosen], self.classes, self.vocabulary)
+
+    def split(
+        self, test_size: float = 0.2, *, seed: int = 0, stratify: bool = True, group_duplicates: bool = True
+    ) -> tuple[Self, Self]:
+        """Split at random into a training and a test part.
+
+        Args:
+            test_size: The part of the samples that goes to the test side, between 0 and 1; or their number.
+            seed: The seed. The same data and seed give the same split.
+            stratify: Whether both sides keep the shares of the classes: within one sample of the wanted number where no
+                sequence stands twice, otherwise as near as whole groups of duplicates allow.
+            group_duplicates: Whether equal sequences, whatever their labels, stay on one side. Otherwise the test side
+                can hold sequences that were trained on, and its accuracy flatters.
+
+        Returns:
+            The training part and the test part, each in the order of this dataset.
+
+        Raises:
+            InvalidArgumentError: `test_size` is out of range, or leaves one of the sides empty.
+
+        Example:
+            >>> pairs = [("ab", "x"), ("ba", "x"), ("ab", "x"), ("c", "y"), ("d", "y"), ("cd", "y")]
+            >>> train, test = SequenceDataset.from_pairs(pairs).split(test_size=1 / 3)
+            >>> len(train), len(test)
+            (4, 2)
+        """
+        share = self._test_share(test_size)
+        check_int("seed", seed, minimum=0)
+        groups = duplicate_groups(self.sequences) if group_duplicates else [[index] for index in range(len(self))]
+        strata = self.labels.tolist() if stratify else [0] * len(self)
+        test = choose_groups(groups, strata, share, seed)
+        if not 0 < len(test) < len(self):
+            side = "training" if test else "test"
+            raise InvalidArgumentError(
+                f"test_size must leave something on both sides; got {test_size!r}, which leaves the {side} side of "
+                f"{len(self)} samples ({len(groups)} groups) empty. Choose another size, or stratify=False."
+            )
+        is_test = torch.zeros(len(self), dtype=torch.bool)
+        is_test[test] = True
+        return self.subset(torch.nonzero(~is_test)[:, 0]), self.subset(torch.nonzero(is_test)[:, 0])
+
+    def __repr__(self) -> str:
+        shortest, longest = int(self.lengths.min()), int(self.lengths.max())
+        width = f"{len(self.vocabulary)} ids" if self.vocabulary is not None else f"{self.input_size} features"
+        size = f"{len(self):,} sequences, {len(self.classes)} classes"
+        return f"SequenceDataset({size}, lengths {shortest}-{longest}, {width})"
+
+    def _test_share(self, test_size: float) -> float:
+        if isinstance(test_size, int) and not isinstance(test_size, bool) and 0 < test_size < len(self):
+            return test_size / len(self)
+        if isinstance(test_size, float) and 0 < test_size < 1:
+            return test_size
+        raise InvalidArgumentError(
+            f"test_size must be a part between 0 and 1, or a number of samples below {len(self)}; got {test_size!r}."
+        )
+
+
+def _index_labels(labels: list[Any], classes: Sequence[Any] | None) -> tuple[tuple[Any, ...], Tensor]:
+    """Return the classes and the index of each label among them."""
+    labels = [_plain(label) for label in labels]
+    try:
+        classes = tuple(sort_symbols(set(labels)) if classes is None else map(_plain, classes))
+        table = {label: index for index, label in enumerate(classes)}
+        numbers = [table.get(label, -1) for label in labels]
+    except TypeError as error:
+        raise InvalidDataError(f"labels must be hashable; got {error}. Use strings or integers.") from None
+    if len(table) != len(classes):
+        raise InvalidArgumentError(f"classes must be distinct; got {list(islice(classes, 20))}. Remove the repetition.")
+    if -1 in numbers:
+        index = numbers.index(-1)
+        raise InvalidDataError(
+            f"labels must be among the {len(classes)} classes; got {labels[index]!r} (sequence {index})."
+            f"{did_you_mean(labels[index], classes)} Correct it, or pass classes that include it."
+        )
+    return classes, torch.tensor(numbers)
+
+
+def _plain(label: Any) -> Any:
+    """Turn NumPy and torch scalars into Python's own values, which hash and print as users expect."""
+    return label.item() if isinstance(label, np.generic | Tensor) else label

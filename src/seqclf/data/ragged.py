@@ -1,0 +1,78 @@
+"""The ragged store: sequences of many lengths, end to end in one tensor.
+
+Legend: B sequences in a batch, T steps of the longest of them, F features a step, N steps in all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Indices = Sequence[int] | npt.NDArray[np.int64] | Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """Sequences stored end to end: number i is `values[offsets[i]:offsets[i + 1]]`.
+
+    Attributes:
+        values: All steps: integer ids of shape (N,), or features of shape (N, F).
+        offsets: Where each sequence starts, and where the last one ends: int64 of shape (len + 1,).
+    """
+
+    values: Tensor
+    offsets: Tensor
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """The number of steps of each sequence: int64 of shape (len,)."""
+        return self.offsets[1:] - self.offsets[:-1]
+
+    @property
+    def is_tokens(self) -> bool:
+        """Whether the steps are ids of symbols, not vectors of features."""
+        return self.values.ndim == 1
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self._as_input(self.values[self.offsets[index] : self.offsets[index + 1]])
+
+    def select(self, indices: Indices) -> "Ragged":
+        """Return the sequences at `indices`, in that order, as a store of their own."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        lengths = self.lengths[chosen]
+        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        shift = torch.repeat_interleave(self.offsets[:-1][chosen] - offsets[:-1], lengths)
+        return Ragged(self.values[shift + torch.arange(len(shift))], offsets)
+
+    def pad(self, indices: Indices) -> tuple[Tensor, Tensor]:
+        """Gather the sequences at `indices` into one padded tensor, without Python work for each sequence.
+
+        Returns:
+            The steps, (B, T) of int64 or (B, T, F), zero behind the end of each sequence; and the lengths, (B,).
+        """
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        starts, lengths = self.offsets[:-1][chosen], self.lengths[chosen]
+        steps = torch.arange(int(lengths.max()))
+        is_padding = steps >= lengths[:, None]  # (B, T)
+        positions = (starts[:, None] + steps).masked_fill_(is_padding, 0)
+        padded = self._as_input(self.values[positions])  # (B, T) or (B, T, F)
+        return padded.masked_fill_(is_padding if self.is_tokens else is_padding[..., None], 0), lengths
+
+    def _as_input(self, values: Tensor) -> Tensor:
+        """Widen compact ids to int64, the type that embeddings and users expect."""
+        return values.long() if self.is_tokens else values
+
+
+def compact(ids: Tensor, size: int) -> Tensor:
+    """Return `ids`, all below `size`, in the smallest integer type that holds them."""
+    for dtype in (torch.uint8, torch.int16, torch.int32):
+        if size <= torch.iinfo(dtype).max + 1:
+            return ids.to(dtype)
+    return ids

@@ -1,0 +1,99 @@
+"""The family of errors: everything that seqclf raises on purpose is a `SeqclfError`."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "DownloadError",
+    "FileFormatError",
+    "InvalidArgumentError",
+    "InvalidDataError",
+    "MissingDependencyError",
+    "SeqclfError",
+    "TrainingError",
+]
+
+
+class SeqclfError(Exception):
+    """The base of every error of this library.
+
+    Example:
+        >>> from seqclf import SeqclfError, Vocabulary
+        >>> try:
+        ...     Vocabulary.build([])
+        ... except SeqclfError as error:
+        ...     print(error)
+        sequences must hold at least one sequence; got none. Pass the training sequences.
+    """
+
+
+class InvalidArgumentError(SeqclfError, ValueError):
+    """An argument is out of its range, of the wrong kind, or at odds with another.
+
+    Example:
+        >>> from seqclf import RNNClassifier
+        >>> RNNClassifier(2, vocab_size=9, hidden_size=0)
+        Traceback (most recent call last):
+        seqclf.errors.InvalidArgumentError: hidden_size must be an integer of at least 1; got 0.
+    """
+
+
+class InvalidDataError(SeqclfError, ValueError):
+    """A sequence or a label cannot be used; the message says which one and why.
+
+    Example:
+        >>> from seqclf import SequenceDataset
+        >>> SequenceDataset.from_pairs([("Satoshi", "Japanese"), ("", "Greek")])
+        Traceback (most recent call last):
+        seqclf.errors.InvalidDataError: sequences must not be empty; got length 0 (sequence 1). Remove it first.
+    """
+
+
+class FileFormatError(SeqclfError):
+    """A file or folder is missing, damaged, or not what it should be; the message names it.
+
+    Example:
+        >>> from seqclf import load
+        >>> load("no-such-model.safetensors")
+        Traceback (most recent call last):
+        seqclf.errors.FileFormatError: model file must exist; got no file at no-such-model.safetensors. ...
+    """
+
+
+class DownloadError(SeqclfError):
+    """A download failed, or what came is not what was expected.
+
+    Example:
+        >>> from seqclf import DownloadError, download_names
+        >>> try:
+        ...     download_names("/tmp/never-made", url="http://127.0.0.1:9/data.zip")
+        ... except DownloadError as error:
+        ...     print(str(error)[:62])
+        the names data could not be fetched from http://127.0.0.1:9/da
+    """
+
+
+class MissingDependencyError(SeqclfError, ImportError):
+    """An optional package is not installed; the message names the extra that brings it.
+
+    Example:
+        >>> from seqclf import MissingDependencyError
+        >>> issubclass(MissingDependencyError, ImportError)
+        True
+    """
+
+
+class TrainingError(SeqclfError, ArithmeticError):
+    """Training cannot go on, for instance because the loss is no longer a finite number.
+
+    Example:
+        >>> from seqclf import TrainingError
+        >>> issubclass(TrainingError, ArithmeticError)
+        True
+    """
+
+
+def did_you_mean(word: object, known: Iterable[object]) -> str:
+    """Return `" Did you mean 'lstm'?"` for the nearest known word, or nothing."""
+    near = get_close_matches(str(word), [str(other) for other in known], n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,52 @@
+"""Whole files or none: atomic writing, and reading with errors that name the file."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from seqclf.errors import FileFormatError
+
+PathLike = str | os.PathLike[str]
+
+
+def write_atomically(path: PathLike, content: bytes) -> None:
+    """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
+
+    The bytes go to a temporary file beside `path`, are flushed to the disk, and take the name last.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileFormatError(
+            f"folder must exist to write {path.name}; got no folder at {path.parent}. Create it first."
+        )
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read_bytes(path: PathLike, what: str) -> bytes:
+    """Return the content of `path`; `what` names the kind of file in the error."""
+    path = Path(path)
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise FileFormatError(f"{what} must exist; got no file at {path}. Check the path.") from None
+    except OSError as error:
+        raise FileFormatError(f"{what} must be readable; got {error.strerror} at {path}. Check the path.") from error
+
+
+def read_json(path: PathLike, what: str) -> Any:
+    """Return the JSON value in `path`; `what` names the kind of file in the error."""
+    try:
+        return json.loads(read_bytes(path, what))
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{what} must be JSON in UTF-8; got {error} in {path}. Restore or rebuild it.") from error

@@ -1,0 +1,174 @@
+"""Saving and loading models: tensors and JSON in one safetensors file, never a pickle."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from seqclf._version import __version__
+from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
+from seqclf.files import PathLike, read_bytes, write_atomically
+from seqclf.models.cells import TORCH_CELLS, CellFactory, cell_name
+from seqclf.models.classifier import RNNClassifier
+from seqclf.vocabulary import Vocabulary
+
+__all__ = ["load", "save"]
+
+_VERSION = 1
+_KEY = "seqclf"  # the file's metadata: this key holds the description, the next one its digest with the tensors
+_DIGEST = "seqclf_sha256"
+
+
+def save(model: RNNClassifier, path: PathLike) -> None:
+    """Write `model`, with its vocabulary and classes, to one file: whole or not at all.
+
+    The file is in the safetensors format. A model of a cell or pooling of your own is saved with its weights, and
+    `load` then asks for the cell or the pooling.
+
+    Args:
+        model: The model.
+        path: Where to; a file of that name is replaced.
+
+    Raises:
+        InvalidDataError: A class or symbol is neither a string nor an integer.
+        FileFormatError: The folder does not exist.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from seqclf import RNNClassifier, SequenceDataset, load, predict, save
+        >>> train = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b")])
+        >>> model = RNNClassifier.for_dataset(train, hidden_size=8, seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(model, Path(folder) / "model.safetensors")
+        ...     again = load(Path(folder) / "model.safetensors")
+        >>> predict(again, ["ab"]) == predict(model, ["ab"])
+        True
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    description = json.dumps(_describe(model))
+    metadata = {_KEY: description, _DIGEST: _digest(description, tensors)}
+    write_atomically(path, safetensors.torch.save(tensors, metadata))
+
+
+def load(path: PathLike, *, cell: CellFactory | None = None, pooling: nn.Module | None = None) -> RNNClassifier:
+    """Read a model that `save` wrote; no code of the file is ever run.
+
+    Args:
+        path: The file.
+        cell: What makes the cells, for a model of a cell of your own.
+        pooling: The pooling, for a model of a pooling of your own; its weights are read from the file.
+
+    Returns:
+        The model, on the CPU and in eval mode, with its vocabulary and classes.
+
+    Raises:
+        FileFormatError: The file is missing, truncated, altered, not a model, or of a newer version.
+        InvalidArgumentError: The model needs a `cell` or `pooling` that was not given.
+    """
+    content = read_bytes(path, "model file")
+    try:
+        tensors = safetensors.torch.load(content)
+        metadata = _metadata(content)
+    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
+        raise FileFormatError(f"model file must be whole; got {error} in {path}. Restore or save it again.") from None
+    if _KEY not in metadata or _DIGEST not in metadata:
+        raise FileFormatError(f"model file must be one that seqclf.save wrote; got another in {path}. Check the path.")
+    if metadata[_DIGEST] != _digest(metadata[_KEY], tensors):
+        raise FileFormatError(
+            f"model file must have the checksum that it was saved with; got another in {path}. "
+            "It was damaged or altered: restore or save it again."
+        )
+    return _build(_parse(metadata[_KEY], path), tensors, path, cell, pooling)
+
+
+def _describe(model: RNNClassifier) -> dict[str, Any]:
+    """Return everything but the weights, as a value ready for JSON."""
+    for label in model.classes or ():
+        if type(label) not in {str, int}:
+            raise InvalidDataError(
+                f"classes must be strings or integers to be saved; got {label!r} ({type(label).__name__}). "
+                "Map the labels to strings before making the dataset."
+            )
+    return {
+        "version": _VERSION,
+        "seqclf": __version__,
+        "model": {
+            "num_classes": model.num_classes,
+            "vocab_size": model.vocab_size,
+            "input_size": model.input_size,
+            "embedding_dim": model.embedding_dim,
+            "hidden_size": model.hidden_size,
+            "num_layers": model.num_layers,
+            "bidirectional": model.bidirectional,
+            "dropout": model.dropout_rate,
+            "execution": model.execution,
+        },
+        "cell": cell_name(model.cell),
+        "pooling": model.pooling_name,
+        "classes": None if model.classes is None else list(model.classes),
+        "vocabulary": None if model.vocabulary is None else model.vocabulary.to_dict(),
+    }
+
+
+def _digest(description: str, tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of the description and of the name, type, shape and bytes of every tensor."""
+    digest = hashlib.sha256(description.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """Return the text metadata of a safetensors file: 8 bytes of header length, then the header, which is JSON."""
+    size = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+    return {str(name): str(value) for name, value in metadata.items()}
+
+
+def _parse(description: str, path: PathLike) -> dict[str, Any]:
+    content = json.loads(description)
+    version = content.get("version")
+    if not isinstance(version, int) or version > _VERSION:
+        raise FileFormatError(
+            f"model file must be of version {_VERSION} or older; got version {version!r}, written by seqclf "
+            f"{content.get('seqclf')!r}, in {path}. Upgrade seqclf."
+        )
+    return dict(content)
+
+
+def _build(
+    content: dict[str, Any], tensors: dict[str, Tensor], path: PathLike, cell: Any, pooling: nn.Module | None
+) -> RNNClassifier:
+    """Make the model and give it the weights, allocating nothing for sizes that the file's tensors do not bear out."""
+    own = {name: content.get(name) == "custom" for name in ("cell", "pooling")}
+    for name, given in (("cell", cell), ("pooling", pooling)):
+        if own[name] and given is None:
+            raise InvalidArgumentError(
+                f"{name} must be given to load a model of your own {name}; got None for {path}. "
+                f"Pass {name}= as when the model was made."
+            )
+    try:
+        options = dict(content["model"])
+        if options["num_layers"] > len(tensors):
+            raise ValueError(f"{options['num_layers']} layers in {len(tensors)} tensors")
+        options["cell"] = cell if own["cell"] else TORCH_CELLS.get(content["cell"], content["cell"])
+        options["pooling"] = pooling if own["pooling"] else content["pooling"]
+        options["classes"] = content["classes"]
+        options["vocabulary"] = None if content["vocabulary"] is None else Vocabulary.from_dict(content["vocabulary"])
+        # On the meta device the model has shapes and no memory; only code of the user's own may need the real thing.
+        with torch.device("cpu" if any(own.values()) else "meta"):
+            model = RNNClassifier(**options)
+        model.load_state_dict(tensors, assign=True)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise FileFormatError(
+            f"model file must describe a model that fits its weights; got {error} in {path}."
+        ) from error
+    return model.eval()

@@ -1,0 +1,124 @@
+"""evaluate: how well a model does on labelled sequences, whatever the batch size."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.functional import cross_entropy
+
+from seqclf import metrics
+from seqclf.data.dataset import SequenceDataset
+from seqclf.metrics import ClassMetrics
+from seqclf.models.classifier import RNNClassifier
+from seqclf.training.inference import check_labels, compute_logits, encode_for
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes:
+        loss: The mean negative log-likelihood of the true class, in nats.
+        labels: The true class indices, int64 of shape (n,), in the order of the dataset.
+        predictions: The predicted class indices, likewise.
+        classes: The labels of the classes.
+
+    Example:
+        >>> import numpy as np
+        >>> result = Evaluation(0.5, np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), ("cat", "dog"))
+        >>> result.accuracy, result.n, result.per_class["cat"].recall
+        (0.75, 4, 0.5)
+        >>> result.confusion_matrix
+        array([[1, 1],
+               [0, 2]])
+        >>> result
+        Evaluation(n=4, loss=0.5000, accuracy=75.0 %, macro_f1=0.733, majority=50.0 %)
+    """
+
+    loss: float
+    labels: npt.NDArray[np.int64]
+    predictions: npt.NDArray[np.int64]
+    classes: tuple[Any, ...]
+
+    @property
+    def n(self) -> int:
+        """The number of sequences."""
+        return len(self.labels)
+
+    @property
+    def accuracy(self) -> float:
+        """The part of the sequences whose predicted class is the true one."""
+        return float((self.labels == self.predictions).mean())
+
+    @property
+    def confusion_matrix(self) -> npt.NDArray[np.int64]:
+        """How often each true class (row) was predicted as each class (column): int64 of shape (C, C)."""
+        return metrics.confusion_matrix(self.labels, self.predictions, len(self.classes))
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 of the classes that occur among labels or predictions, each counting the same."""
+        return metrics.macro_f1(self.confusion_matrix)
+
+    @property
+    def per_class(self) -> dict[Any, ClassMetrics]:
+        """Precision, recall, F1 and support of each class."""
+        return dict(zip(self.classes, metrics.class_metrics(self.confusion_matrix), strict=True))
+
+    @property
+    def majority(self) -> float:
+        """The accuracy of always answering the most frequent class: what any model must beat."""
+        return float(np.bincount(self.labels).max() / self.n)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures as strings, numbers, lists and dicts alone, ready for JSON."""
+        return {
+            "n": self.n,
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "macro_f1": self.macro_f1,
+            "majority": self.majority,
+            "classes": list(self.classes),
+            "confusion_matrix": self.confusion_matrix.tolist(),
+            "per_class": {str(label): vars(row) for label, row in self.per_class.items()},
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"Evaluation(n={self.n}, loss={self.loss:.4f}, accuracy={self.accuracy:.1%}, macro_f1={self.macro_f1:.3f}, "
+            f"majority={self.majority:.1%})"
+        ).replace("%", " %")
+
+
+def evaluate(model: RNNClassifier, dataset: SequenceDataset, *, batch_size: int = 256) -> Evaluation:
+    """Measure `model` on `dataset`, in eval mode and without gradients; afterwards its mode is as before.
+
+    Sums and counts are taken over single sequences, so the batch size changes nothing but the speed.
+
+    Args:
+        model: The model; it stays on its device.
+        dataset: Sequences that were encoded with the model's vocabulary, labelled with its classes.
+        batch_size: How many sequences to run at once.
+
+    Raises:
+        InvalidDataError: The dataset has another vocabulary, other classes, or another number of features.
+
+    Example:
+        >>> from seqclf import RNNClassifier, SequenceDataset, evaluate
+        >>> train = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b"), ("bb", "b")])
+        >>> result = evaluate(RNNClassifier.for_dataset(train, seed=0), train)
+        >>> result.n, round(result.majority, 3)
+        (3, 0.667)
+    """
+    check_labels(model, dataset)
+    logits = compute_logits(model, encode_for(model, dataset), batch_size).double()
+    return Evaluation(
+        loss=float(cross_entropy(logits, dataset.labels)),
+        labels=dataset.labels.numpy(),
+        predictions=torch.argmax(logits, dim=1).numpy(),
+        classes=dataset.classes,
+    )

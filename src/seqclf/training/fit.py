@@ -1,0 +1,326 @@
+"""fit: train a classifier, epoch by epoch."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+from tqdm import tqdm
+
+from seqclf.checks import check_choice, check_int
+from seqclf.data.dataset import SequenceDataset
+from seqclf.data.sampling import BucketBatchSampler
+from seqclf.errors import InvalidArgumentError, TrainingError
+from seqclf.models.classifier import RNNClassifier
+from seqclf.seeding import seeded
+from seqclf.training.evaluate import evaluate
+from seqclf.training.history import History
+from seqclf.training.inference import check_dataset, check_labels
+from seqclf.training.stopping import BestSoFar, EarlyStopping
+
+__all__ = ["EpochEnd", "fit"]
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+SchedulerFactory = Callable[[Optimizer], LRScheduler]
+ClassWeight = Literal["balanced"] | Mapping[Any, float] | Sequence[float] | Tensor
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """What a callback of `fit` is given when an epoch has ended.
+
+    Attributes:
+        epoch: The index of the epoch, from 0.
+        model: The model as it is now. Callbacks may look and copy, and should not change it.
+        optimizer: The optimiser as it is now.
+        history: The measures up to now, this epoch's included.
+
+    Example:
+        >>> from seqclf import RNNClassifier, SequenceDataset, fit
+        >>> train = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b")])
+        >>> def stop_soon(end: EpochEnd) -> bool:
+        ...     return end.epoch == 1
+        >>> history = fit(RNNClassifier.for_dataset(train), train, callbacks=[stop_soon], progress=False)
+        >>> history.epochs, history.stopped_by
+        (2, 'callback')
+    """
+
+    epoch: int
+    model: RNNClassifier
+    optimizer: Optimizer
+    history: History
+
+
+Callback = Callable[[EpochEnd], bool | None]
+
+
+def fit(
+    model: RNNClassifier,
+    train: SequenceDataset,
+    *,
+    validation_data: SequenceDataset | None = None,
+    epochs: int = 10,
+    batch_size: int = 32,
+    optimizer: Optimizer | OptimizerFactory | None = None,
+    scheduler: LRScheduler | SchedulerFactory | None = None,
+    scheduler_interval: Literal["epoch", "step"] | None = None,
+    clip_grad_norm: float | None = None,
+    class_weight: ClassWeight | None = None,
+    early_stopping: EarlyStopping | None = None,
+    callbacks: Sequence[Callback] = (),
+    seed: int = 0,
+    device: torch.device | str = "auto",
+    progress: bool = True,
+) -> History:
+    """Train `model` on `train` by minimising the mean negative log-likelihood, and return what was measured.
+
+    Batches hold sequences of like lengths and come in a new random order each epoch. Validation runs after each epoch
+    in eval mode and without gradients. The same model, data, arguments and seed give the same weights on the same
+    machine; torch's global random state is left as it was.
+
+    Args:
+        model: The model. It is trained in place, and moved to `device`.
+        train: The training data, encoded with the model's vocabulary.
+        validation_data: What `val_loss` and `val_accuracy` are measured on.
+        epochs: How many times to go through the data, at most.
+        batch_size: How many sequences make one update.
+        optimizer: A torch optimiser over the model's parameters, or a callable that makes one from them. None is
+            AdamW with a learning rate of 0.002 and torch's other defaults.
+        scheduler: A torch scheduler over that optimiser, or a callable that makes one from it.
+            `ReduceLROnPlateau` is given `val_loss`, or `loss` where there are no validation data.
+        scheduler_interval: Whether the scheduler steps after each `"epoch"` or each `"step"` (update). None is
+            `"step"` for `OneCycleLR` and `CyclicLR`, which are made for that, and `"epoch"` for all others.
+        clip_grad_norm: The largest norm that the gradient of all weights together may have; longer ones are scaled.
+        class_weight: The weight of each class in the loss that is minimised (the measured losses stay plain): a
+            mapping from labels, a sequence in the order of `train.classes`, or `"balanced"` for n / (C * n_class).
+        early_stopping: When to stop early; None is never.
+        callbacks: Called with an `EpochEnd` after each epoch; one that returns True ends the training.
+        seed: The seed of the order of the batches and of dropout.
+        device: Where to train: `"auto"` is CUDA where there is one, else the CPU.
+        progress: Whether to show a progress bar on stderr.
+
+    Raises:
+        InvalidArgumentError: An argument is out of range or at odds with another.
+        InvalidDataError: `train` or `validation_data` do not fit the model.
+        TrainingError: The loss of an epoch is not a finite number.
+
+    Example:
+        >>> import torch
+        >>> from seqclf import RNNClassifier, SequenceDataset, evaluate, fit
+        >>> train = SequenceDataset.from_pairs([("aab", "a"), ("aba", "a"), ("bba", "b"), ("bab", "b")] * 8)
+        >>> model = RNNClassifier.for_dataset(train, hidden_size=16, seed=0)
+        >>> sgd = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
+        >>> history = fit(model, train, epochs=20, batch_size=4, optimizer=sgd, progress=False)
+        >>> history["loss"][-1] < history["loss"][0], evaluate(model, train).accuracy
+        (True, 1.0)
+    """
+    check_int("epochs", epochs)
+    check_int("seed", seed, minimum=0)
+    _check_data(model, train, validation_data)
+    rule = _check_early_stopping(early_stopping, validation_data)
+    weights = _class_weights(class_weight, train)
+    sampler = BucketBatchSampler(train.lengths, batch_size, seed=seed)
+    model.to(_resolve_device(device))
+    trainer = _Trainer(model, _make_optimizer(optimizer, model), weights, _check_clip(clip_grad_norm))
+    trainer.use_scheduler(scheduler, scheduler_interval)
+    history, best = History(), BestSoFar(rule) if rule else None
+
+    with seeded(seed, model.device), _progress_bar(epochs * len(sampler), progress) as bar:
+        for epoch in range(epochs):
+            bar.set_description(f"epoch {epoch + 1}/{epochs}")
+            measures = trainer.run_epoch(train, sampler, epoch, bar)
+            if validation_data is not None:
+                result = evaluate(model, validation_data)
+                measures |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
+            trainer.end_epoch(measures)
+            history.append(measures)
+            bar.set_postfix(
+                {name: f"{measures[name]:.3f}" for name in measures if "loss" in name or "accuracy" in name}
+            )
+            if any(callback(EpochEnd(epoch, model, trainer.optimizer, history)) for callback in callbacks):
+                history.stopped_by = "callback"
+            if best and best.update(epoch, measures[best.rule.monitor], model):
+                history.stopped_by = "early_stopping"
+            if history.stopped_by != "epochs":
+                break
+    if best:
+        history.best_epoch = best.epoch
+        best.restore(model)
+    return history
+
+
+class _Trainer:
+    """One training run: the model, what changes it, and the sums of the epoch under way."""
+
+    def __init__(
+        self, model: RNNClassifier, optimizer: Optimizer, class_weights: Tensor | None, clip_grad_norm: float | None
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.class_weights = None if class_weights is None else class_weights.to(model.device, model.head.weight.dtype)
+        self.clip_grad_norm = clip_grad_norm
+        self.scheduler: LRScheduler | None = None
+        self.interval = "epoch"
+
+    def use_scheduler(self, scheduler: LRScheduler | SchedulerFactory | None, interval: str | None) -> None:
+        """Take on a scheduler, or make it from the optimiser."""
+        if interval is not None:
+            check_choice("scheduler_interval", interval, ("epoch", "step"))
+        if scheduler is None:
+            return
+        self.scheduler = scheduler if isinstance(scheduler, LRScheduler) else scheduler(self.optimizer)
+        if getattr(self.scheduler, "optimizer", None) is not self.optimizer:
+            raise InvalidArgumentError(
+                "scheduler must steer the optimizer that is given to fit; got one of another optimizer. "
+                "Pass both, or a callable that makes the scheduler from the optimizer."
+            )
+        self.interval = interval or ("step" if isinstance(self.scheduler, OneCycleLR | CyclicLR) else "epoch")
+
+    def run_epoch(self, train: SequenceDataset, sampler: BucketBatchSampler, epoch: int, bar: Any) -> dict[str, float]:
+        """Make one update for each batch, and return the measures of the epoch."""
+        self.model.train()
+        sampler.set_epoch(epoch)
+        sums = torch.zeros(2, dtype=torch.float64, device=self.model.device)  # NLL, hits: read once, at the end
+        padded_steps = 0
+        start = time.perf_counter()
+        for indices in sampler:
+            batch = train.batch(indices)
+            padded_steps += batch.inputs.shape[0] * batch.inputs.shape[1]  # type: ignore[union-attr]  # always padded
+            batch = batch.to(self.model.device)
+            sums += self._step(batch.inputs, batch.lengths, batch.labels)
+            bar.update()
+        loss, accuracy = (sums / len(train)).tolist()
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss must stay finite; got {loss} in epoch {epoch + 1}. "
+                "Lower the learning rate, or pass clip_grad_norm."
+            )
+        return {
+            "loss": loss,
+            "accuracy": accuracy,
+            "seconds": time.perf_counter() - start,
+            "steps": float(len(sampler)),
+            "padding_waste": padded_steps / int(train.lengths.sum()),
+        }
+
+    def _step(self, inputs: Any, lengths: Tensor, labels: Tensor | None) -> Tensor:
+        """Make one update, and return the summed NLL and the hits of the batch, still on the device."""
+        assert labels is not None
+        self.optimizer.zero_grad(set_to_none=True)
+        logits = self.model(inputs, lengths)
+        losses = cross_entropy(logits, labels, reduction="none")
+        if self.class_weights is None:
+            objective = losses.mean()
+        else:
+            weights = self.class_weights[labels]
+            objective = (losses * weights).sum() / weights.sum()
+        torch.autograd.backward(objective)
+        if self.clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)
+        self.optimizer.step()
+        if self.scheduler is not None and self.interval == "step":
+            self.scheduler.step()
+        hits = (logits.detach().argmax(1) == labels).sum()
+        return torch.stack([losses.detach().sum(dtype=torch.float64), hits.double()])
+
+    def end_epoch(self, measures: dict[str, float]) -> None:
+        """Step a scheduler that goes by epochs, and note the learning rate that the epoch ended with."""
+        measures["learning_rate"] = float(self.optimizer.param_groups[0]["lr"])
+        if self.scheduler is None or self.interval != "epoch":
+            return
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(measures.get("val_loss", measures["loss"]))
+        else:
+            self.scheduler.step()
+
+
+def _check_data(model: RNNClassifier, train: SequenceDataset, validation_data: SequenceDataset | None) -> None:
+    for name, dataset in (("train", train), ("validation_data", validation_data)):
+        if dataset is None:
+            continue
+        if not isinstance(dataset, SequenceDataset):
+            raise InvalidArgumentError(
+                f"{name} must be a SequenceDataset; got {type(dataset).__name__}. Make it with from_pairs."
+            )
+        check_dataset(model, dataset)
+        check_labels(model, dataset)
+
+
+def _check_early_stopping(rule: Any, validation_data: SequenceDataset | None) -> EarlyStopping | None:
+    if rule is not None and not isinstance(rule, EarlyStopping):
+        raise InvalidArgumentError(
+            f"early_stopping must be an EarlyStopping; got {rule!r}. Pass EarlyStopping(patience=...)."
+        )
+    if rule is not None and rule.monitor.startswith("val_") and validation_data is None:
+        raise InvalidArgumentError(
+            f"early_stopping on {rule.monitor!r} must have validation_data; got None. "
+            "Pass validation_data, or monitor 'loss'."
+        )
+    return rule
+
+
+def _check_clip(norm: float | None) -> float | None:
+    if norm is not None and not (isinstance(norm, int | float) and norm > 0):
+        raise InvalidArgumentError(f"clip_grad_norm must be a number above 0; got {norm!r}.")
+    return norm
+
+
+def _resolve_device(device: torch.device | str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidArgumentError(f"device must be one that torch can use; got {device!r}: {reason}") from None
+
+
+def _make_optimizer(optimizer: Any, model: RNNClassifier) -> Optimizer:
+    if optimizer is None:
+        return AdamW(model.parameters(), lr=2e-3, fused=True)
+    if callable(optimizer):  # torch's optimisers are not; their classes and other factories are
+        optimizer = optimizer(model.parameters())
+    if not isinstance(optimizer, Optimizer):
+        raise InvalidArgumentError(
+            "optimizer must be a torch Optimizer, or a callable that makes one from parameters; "
+            f"got {type(optimizer).__name__}. Pass, for instance, lambda parameters: torch.optim.SGD(parameters, lr=0.1)."
+        )
+    own = set(map(id, model.parameters()))
+    if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
+        raise InvalidArgumentError(
+            "optimizer must hold parameters of the model; got none of them. Make it from model.parameters()."
+        )
+    return optimizer
+
+
+def _class_weights(class_weight: ClassWeight | None, train: SequenceDataset) -> Tensor | None:
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str):
+        check_choice("class_weight", class_weight, ("balanced",))
+        counts = torch.bincount(train.labels, minlength=len(train.classes)).double()
+        return len(train) / (len(train.classes) * counts.clamp(min=1))
+    if isinstance(class_weight, Mapping):
+        if unknown := [label for label in class_weight if label not in train.classes]:
+            raise InvalidArgumentError(f"class_weight must name classes of train; got {unknown[0]!r}, which is none.")
+        class_weight = [class_weight.get(label, 1.0) for label in train.classes]
+    weights = torch.as_tensor(class_weight, dtype=torch.float64)
+    if weights.shape != (len(train.classes),) or not bool((weights > 0).all() and weights.isfinite().all()):
+        raise InvalidArgumentError(
+            f"class_weight must hold {len(train.classes)} finite numbers above 0, one for each class; "
+            f"got {weights.tolist()}."
+        )
+    return weights
+
+
+def _progress_bar(steps: int, progress: bool) -> Any:
+    """Return a bar that moves smoothly in a terminal, and writes a line every ten seconds into a log."""
+    interval = 0.1 if sys.stderr.isatty() else 10.0
+    return tqdm(total=steps, disable=not progress, mininterval=interval, unit="batch", dynamic_ncols=True)

@@ -1,0 +1,371 @@
+"""Vocabulary: symbols to ids and back."""
+
+import json
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from seqclf.checks import check_int
+from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
+from seqclf.files import PathLike, read_json, write_atomically
+
+__all__ = ["Vocabulary"]
+
+Tokens = Sequence[Hashable] | npt.NDArray[Any] | Tensor
+
+_FORMAT = "seqclf-vocabulary"
+_VERSION = 1
+
+
+class Vocabulary:
+    """A fixed table of symbols: each has an id, and whatever is not in the table has the id of the unknown.
+
+    A vocabulary is of one of two kinds. One of *text* has single characters as symbols, takes strings, and decodes
+    to strings. One of *tokens* has any hashable symbols (words, bytes, k-mers, numbers), takes sequences of them, and
+    decodes to lists. Id 0 is padding and id 1 is the unknown symbol; no known symbol has either.
+
+    Args:
+        symbols: The known symbols, in the order of their ids, which start at 2. A string makes a vocabulary of text,
+            any other iterable one of tokens.
+        strict: Whether an unknown symbol is an error. Otherwise it becomes id 1.
+
+    Raises:
+        InvalidArgumentError: A symbol stands twice.
+
+    Example:
+        >>> dna = Vocabulary("ACGT")
+        >>> dna.encode("GATNA")
+        tensor([4, 2, 5, 1, 2])
+        >>> dna.decode([4, 2, 5, 2])
+        'GATA'
+        >>> len(dna), "G" in dna, "N" in dna
+        (6, True, False)
+    """
+
+    padding_id = 0
+    unknown_id = 1
+    unknown_symbol = "<unk>"
+
+    def __init__(self, symbols: Iterable[Hashable], *, strict: bool = False) -> None:
+        self.is_text = isinstance(symbols, str)
+        self.strict = strict
+        self.symbols: tuple[Any, ...] = tuple(symbols)
+        self._ids = {symbol: number for number, symbol in enumerate(self.symbols, start=2)}
+        if len(self._ids) != len(self.symbols):
+            twice = next(symbol for symbol, count in Counter(self.symbols).items() if count > 1)
+            raise InvalidArgumentError(
+                f"symbols must be distinct; got {twice!r} more than once. Remove the repetition."
+            )
+        self._table = _character_table(self._ids) if self.is_text else None
+
+    @classmethod
+    def build(
+        cls,
+        sequences: Iterable[str | Tokens],
+        *,
+        min_freq: int = 1,
+        max_size: int | None = None,
+        strict: bool = False,
+    ) -> Self:
+        """Make the vocabulary of what occurs in `sequences`.
+
+        Ids go by frequency, the most frequent first, and between equals by symbol, so that the same data always makes
+        the same vocabulary.
+
+        Args:
+            sequences: The training sequences: all strings, or all sequences of hashable symbols.
+            min_freq: How often a symbol must occur to be known.
+            max_size: The largest `len()` that the vocabulary may have; padding and the unknown count. The rarest
+                symbols go first.
+            strict: Whether encoding an unknown symbol is an error. Otherwise it becomes id 1.
+
+        Raises:
+            InvalidDataError: There are no sequences, or strings and other sequences are mixed.
+            InvalidArgumentError: `min_freq` is under 1 or `max_size` under 2.
+
+        Example:
+            >>> vocabulary = Vocabulary.build(["banana", "bandana"])
+            >>> vocabulary.symbols
+            ('a', 'n', 'b', 'd')
+            >>> Vocabulary.build([["to", "be"], ["or", "to"]], max_size=3).symbols
+            ('to',)
+        """
+        check_int("min_freq", min_freq)
+        kept = None if max_size is None else check_int("max_size", max_size, minimum=2) - 2
+        counts, is_text = _count(list(sequences))
+        known = [symbol for symbol in sort_symbols(counts) if counts[symbol] >= min_freq]
+        known.sort(key=lambda symbol: -counts[symbol])  # a stable sort: between equals the order by symbol stays
+        known = known[:kept]
+        return cls("".join(map(str, known)) if is_text else known, strict=strict)
+
+    def encode(self, sequence: str | Tokens) -> Tensor:
+        """Return the ids of the symbols of one sequence: an int64 tensor of shape (T,).
+
+        Raises:
+            InvalidDataError: The sequence is not of the vocabulary's kind (a string for text, any other sequence of
+                hashable symbols for tokens), or a symbol is unknown and the vocabulary is strict.
+
+        Example:
+            >>> Vocabulary.build(["abba"]).encode("abc")
+            tensor([2, 3, 1])
+        """
+        return self.encode_flat([sequence])[0]
+
+    def encode_flat(self, sequences: Sequence[str | Tokens]) -> tuple[Tensor, Tensor]:
+        """Encode many sequences at once, end to end.
+
+        Returns:
+            The ids of all symbols, int64 of shape (N,), and where each sequence starts and the last one ends, int64 of
+            shape (len(sequences) + 1,): sequence i has the ids `values[offsets[i]:offsets[i + 1]]`.
+
+        Raises:
+            InvalidDataError: As `encode`; the message names the sequence and the position.
+
+        Example:
+            >>> values, offsets = Vocabulary("abc").encode_flat(["ab", "", "cab"])
+            >>> values, offsets
+            (tensor([2, 3, 4, 2, 3]), tensor([0, 2, 2, 5]))
+        """
+        values = self._encode_text(sequences) if self.is_text else self._encode_tokens(sequences)
+        lengths = np.fromiter((len(sequence) for sequence in sequences), np.int64, len(sequences))
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        if self.strict:
+            self._refuse_unknown(sequences, values, offsets)
+        return torch.from_numpy(values), torch.from_numpy(offsets)
+
+    def decode(self, ids: Tensor | Sequence[int]) -> str | list[Any]:
+        """Return the symbols of `ids`: a string for a vocabulary of text, otherwise a list.
+
+        Padding is left out and the unknown becomes `"<unk>"`, so `decode(encode(x)) == x` for known symbols.
+
+        Raises:
+            InvalidDataError: An id is not an integer from 0 to `len(self) - 1`.
+
+        Example:
+            >>> Vocabulary(["to", "be"]).decode([2, 3, 1, 0, 0])
+            ['to', 'be', '<unk>']
+        """
+        numbers = ids.tolist() if isinstance(ids, Tensor) else list(ids)
+        for position, number in enumerate(numbers):
+            if not hasattr(number, "__index__") or not 0 <= number < len(self):
+                raise InvalidDataError(
+                    f"ids must be integers from 0 to {len(self) - 1}; got {number!r} (position {position}). "
+                    "Decode with the vocabulary that encoded."
+                )
+        table = (None, self.unknown_symbol, *self.symbols)
+        symbols = [table[number] for number in numbers if number != self.padding_id]
+        return "".join(map(str, symbols)) if self.is_text else symbols
+
+    def save(self, path: PathLike) -> None:
+        """Write the vocabulary to `path` as JSON, whole or not at all.
+
+        Raises:
+            InvalidDataError: A symbol is neither a string nor an integer.
+
+        Example:
+            >>> import tempfile
+            >>> from pathlib import Path
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     Vocabulary("ACGT").save(Path(folder) / "dna.json")
+            ...     Vocabulary.load(Path(folder) / "dna.json").symbols
+            ('A', 'C', 'G', 'T')
+        """
+        write_atomically(path, json.dumps(self.to_dict()).encode())
+
+    @classmethod
+    def load(cls, path: PathLike) -> Self:
+        """Read a vocabulary that `save` wrote.
+
+        Raises:
+            FileFormatError: The file is missing, not JSON, not a vocabulary, or of a newer version.
+        """
+        content = read_json(path, "vocabulary file")
+        try:
+            return cls.from_dict(content)
+        except InvalidDataError as error:
+            raise FileFormatError(f"{error} (in {path})") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the vocabulary as a value of strings, numbers, lists and dicts alone, ready for JSON.
+
+        Raises:
+            InvalidDataError: A symbol is neither a string nor an integer, or is a string that JSON would change.
+        """
+        for symbol in self.symbols:
+            if type(symbol) not in {str, int} or (isinstance(symbol, str) and _has_surrogate_pair(symbol)):
+                raise InvalidDataError(
+                    f"symbols must be strings or integers to be saved; got {symbol!r} ({type(symbol).__name__}). "
+                    "Map the symbols to strings before building the vocabulary."
+                )
+        return {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "kind": "text" if self.is_text else "tokens",
+            "strict": self.strict,
+            "symbols": list(self.symbols),
+        }
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Self:
+        """Make the vocabulary that `to_dict` described.
+
+        Raises:
+            InvalidDataError: `content` is not such a description, or is of a newer version.
+        """
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise InvalidDataError(
+                f"vocabulary must have the format {_FORMAT!r}; got something else. Use Vocabulary.save."
+            )
+        if not isinstance(content.get("version"), int) or content["version"] > _VERSION:
+            raise InvalidDataError(
+                f"vocabulary must be of version {_VERSION} or older; got {content.get('version')!r}. Upgrade seqclf."
+            )
+        symbols, kind, strict = content.get("symbols"), content.get("kind"), content.get("strict")
+        is_text = kind == "text"
+        if (
+            kind not in {"text", "tokens"}
+            or not isinstance(strict, bool)
+            or not isinstance(symbols, list)
+            or not all(type(symbol) is str or (type(symbol) is int and not is_text) for symbol in symbols)
+            or (is_text and not all(len(symbol) == 1 for symbol in symbols))
+            or len(set(symbols)) != len(symbols)
+        ):
+            raise InvalidDataError(
+                "vocabulary must have a kind and distinct symbols of it; got others. Restore the file."
+            )
+        return cls("".join(symbols) if is_text else symbols, strict=strict)
+
+    def __len__(self) -> int:
+        return len(self.symbols) + 2
+
+    def __contains__(self, symbol: Hashable) -> bool:
+        return symbol in self._ids
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Vocabulary):
+            return NotImplemented
+        return (self.symbols, self.is_text, self.strict) == (other.symbols, other.is_text, other.strict)
+
+    def __hash__(self) -> int:
+        return hash((self.symbols, self.is_text, self.strict))
+
+    def __repr__(self) -> str:
+        first = ", ".join(repr(symbol) for symbol in self.symbols[:6])
+        more = ", …" if len(self.symbols) > 6 else ""
+        kind = "text" if self.is_text else "tokens"
+        return f"Vocabulary({len(self)} ids, {kind}: {first}{more}{', strict' if self.strict else ''})"
+
+    def _encode_text(self, sequences: Sequence[Any]) -> npt.NDArray[np.int64]:
+        for index, sequence in enumerate(sequences):
+            if not isinstance(sequence, str):
+                raise InvalidDataError(
+                    f"sequences must be strings for a vocabulary of text; got {type(sequence).__name__} "
+                    f"(sequence {index}). Join the symbols, or build a vocabulary of tokens."
+                )
+        assert self._table is not None
+        codes = np.frombuffer("".join(sequences).encode("utf-32-le", "surrogatepass"), "<u4")
+        found: npt.NDArray[np.int64] = self._table[np.minimum(codes, len(self._table) - 1)]
+        return found
+
+    def _encode_tokens(self, sequences: Sequence[Any]) -> npt.NDArray[np.int64]:
+        lists = [_token_list(sequence, index) for index, sequence in enumerate(sequences)]
+        total = sum(map(len, lists))
+        get = self._ids.get
+        try:
+            ids = (get(symbol, self.unknown_id) for symbol in chain.from_iterable(lists))
+            return np.fromiter(ids, np.int64, total)
+        except TypeError:
+            raise _unhashable(lists) from None
+
+    def _refuse_unknown(
+        self, sequences: Sequence[Any], values: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
+    ) -> None:
+        unknown = np.flatnonzero(values == self.unknown_id)
+        if len(unknown):
+            index = int(np.searchsorted(offsets, unknown[0], side="right")) - 1
+            position = int(unknown[0] - offsets[index])
+            raise InvalidDataError(
+                f"symbols must be in the vocabulary, which is strict; got {sequences[index][position]!r} "
+                f"(sequence {index}, position {position}). Clean the data, or build with strict=False."
+            )
+
+
+def sort_symbols(symbols: Iterable[Any]) -> list[Any]:
+    """Sort hashable values into one order that does not depend on the order they came in, whatever their types."""
+    symbols = list(symbols)
+    try:
+        return sorted(symbols)
+    except TypeError:
+        return sorted(symbols, key=lambda symbol: (type(symbol).__qualname__, repr(symbol)))
+
+
+def _count(sequences: list[Any]) -> tuple[Counter[Any], bool]:
+    """Return how often each symbol occurs, and whether the sequences are text."""
+    if not sequences:
+        raise InvalidDataError("sequences must hold at least one sequence; got none. Pass the training sequences.")
+    texts = sum(isinstance(sequence, str) for sequence in sequences)
+    if texts == len(sequences):
+        return Counter("".join(sequences)), True
+    if texts:
+        index = next(
+            i for i, sequence in enumerate(sequences) if isinstance(sequence, str) != isinstance(sequences[0], str)
+        )
+        raise InvalidDataError(
+            "sequences must be all strings or all sequences of tokens; "
+            f"got {type(sequences[0]).__name__} (sequence 0) and {type(sequences[index]).__name__} (sequence {index}). "
+            "Split the strings into tokens, or join the tokens."
+        )
+    lists = [_token_list(sequence, index) for index, sequence in enumerate(sequences)]
+    try:
+        return Counter(chain.from_iterable(lists)), False
+    except TypeError:
+        raise _unhashable(lists) from None
+
+
+def _token_list(sequence: Any, index: int) -> list[Any]:
+    if isinstance(sequence, np.ndarray | Tensor):
+        if sequence.ndim == 1:
+            return list(sequence.tolist())
+        raise InvalidDataError(
+            f"arrays of tokens must have one dimension; got shape {tuple(sequence.shape)} (sequence {index}). "
+            "Pass one array of ids for each sequence."
+        )
+    if isinstance(sequence, str) or not isinstance(sequence, Sequence):
+        raise InvalidDataError(
+            f"sequences must be lists, tuples or arrays for a vocabulary of tokens; got {type(sequence).__name__} "
+            f"(sequence {index}). Split it into tokens first."
+        )
+    return list(sequence)
+
+
+def _unhashable(lists: list[list[Any]]) -> InvalidDataError:
+    for index, tokens in enumerate(lists):
+        for position, token in enumerate(tokens):
+            try:
+                hash(token)
+            except TypeError:
+                return InvalidDataError(
+                    f"symbols must be hashable; got {type(token).__name__} (sequence {index}, position {position}). "
+                    "Pass features as a float array of shape (T, F), or turn the symbols into tuples."
+                )
+    raise AssertionError("a TypeError came from something other than hashing")  # pragma: no cover
+
+
+def _character_table(ids: dict[Any, int]) -> npt.NDArray[np.int64]:
+    """Return the ids by code point; the entry past the largest known code point is the unknown."""
+    codes = np.array([ord(character) for character in ids], np.int64)
+    table = np.full(int(codes.max(initial=-1)) + 2, Vocabulary.unknown_id, np.int64)
+    table[codes] = list(ids.values())
+    return table
+
+
+def _has_surrogate_pair(symbol: str) -> bool:
+    """Tell whether two lone surrogates stand side by side, which JSON would join into one character."""
+    return bool(json.loads(json.dumps(symbol)) != symbol)

@@ -1,0 +1,1 @@
+"""Tests: laws over generated data, judged by a for-loop reference."""

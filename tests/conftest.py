@@ -1,0 +1,24 @@
+"""Profiles of hypothesis, one thread for tiny models, and the full names data where they are at hand."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+_SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("quick", max_examples=30, deadline=None, suppress_health_check=_SLOW_IS_FINE)
+settings.register_profile("thorough", max_examples=500, deadline=None, suppress_health_check=_SLOW_IS_FINE)
+settings.load_profile("quick")
+
+torch.set_num_threads(1)  # the models of these tests are too small to share out
+
+
+@pytest.fixture(scope="session")
+def names_dir() -> Path:
+    """The folder of the full names data, which the environment variable SEQCLF_NAMES_DIR names."""
+    folder = os.environ.get("SEQCLF_NAMES_DIR")
+    if not folder:
+        pytest.skip("the full names data are not tested: SEQCLF_NAMES_DIR is not set")
+    return Path(folder)

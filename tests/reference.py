@@ -1,0 +1,113 @@
+"""The for-loop reference: one sequence, one step at a time, written out from the equations; it neither pads nor packs.
+
+It reads a model's weights by their names and uses no recurrent module of torch. Own cells are called with one row.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from seqclf import RNNClassifier
+
+Weights = dict[str, Tensor]
+Step = Callable[[Tensor, tuple[Tensor, ...], Weights], tuple[Tensor, ...]]
+
+
+def lstm_step(x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, ...]:
+    """Hochreiter and Schmidhuber 1997 with a forget gate; the gates in torch's order i, f, g, o."""
+    h, c = state
+    i, f, g, o = (w["weight_ih"] @ x + w["bias_ih"] + w["weight_hh"] @ h + w["bias_hh"]).chunk(4)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def gru_step(x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, ...]:
+    """Cho et al. 2014, as torch writes it: the reset gate acts behind the hidden product; order r, z, n."""
+    (h,) = state
+    from_x, from_h = w["weight_ih"] @ x + w["bias_ih"], w["weight_hh"] @ h + w["bias_hh"]
+    (r_x, z_x, n_x), (r_h, z_h, n_h) = from_x.chunk(3), from_h.chunk(3)
+    n = torch.tanh(n_x + torch.sigmoid(r_x + r_h) * n_h)
+    z = torch.sigmoid(z_x + z_h)
+    return ((1 - z) * n + z * h,)
+
+
+def rnn_step(activation: Callable[[Tensor], Tensor]) -> Step:
+    """Elman 1990, with tanh or relu."""
+
+    def step(x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, ...]:
+        (h,) = state
+        return (activation(w["weight_ih"] @ x + w["bias_ih"] + w["weight_hh"] @ h + w["bias_hh"]),)
+
+    return step
+
+
+STEPS = {"LSTM": lstm_step, "GRU": gru_step, "RNN_TANH": rnn_step(torch.tanh), "RNN_RELU": rnn_step(torch.relu)}
+
+
+def built_in_direction(encoder: nn.RNNBase, steps: list[Tensor], suffix: str) -> list[Tensor]:
+    """Run one layer of a torch encoder in one direction, step by step."""
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    weights = {name: getattr(encoder, f"{name}_{suffix}") for name in names}
+    zeros = steps[0].new_zeros(encoder.hidden_size)
+    state: tuple[Tensor, ...] = (zeros, zeros) if encoder.mode == "LSTM" else (zeros,)
+    outputs = []
+    for x in steps:
+        state = STEPS[encoder.mode](x, state, weights)
+        outputs.append(state[0])
+    return outputs
+
+
+def own_cell_direction(cell: nn.Module, steps: list[Tensor]) -> list[Tensor]:
+    """Run an own cell in one direction, one row at a time."""
+    state = None
+    outputs = []
+    for x in steps:
+        state = cell(x[None], state)
+        outputs.append((state if isinstance(state, Tensor) else state[0])[0])
+    return outputs
+
+
+def encode(model: RNNClassifier, steps: list[Tensor]) -> Tensor:
+    """Return the states (T, directions * H) of the last layer."""
+    directions = 2 if model.bidirectional else 1
+    for layer in range(model.num_layers):
+        halves = []
+        for direction in range(directions):
+            ordered = steps[::-1] if direction else steps
+            if isinstance(model.encoder, nn.RNNBase):
+                suffix = f"l{layer}_reverse" if direction else f"l{layer}"
+                outputs = built_in_direction(model.encoder, ordered, suffix)
+            else:
+                outputs = own_cell_direction(model.encoder.cells[layer * directions + direction], ordered)
+            halves.append(outputs[::-1] if direction else outputs)
+        steps = [torch.cat(parts) for parts in zip(*halves, strict=True)]
+    return torch.stack(steps)
+
+
+def pool(model: RNNClassifier, states: Tensor) -> Tensor:
+    """Pool the states (T, D) of one sequence to (D,)."""
+    if model.pooling_name == "last":
+        return torch.cat([states[-1, : model.hidden_size], states[0, model.hidden_size :]])
+    if model.pooling_name == "mean":
+        return states.sum(0) / len(states)
+    if model.pooling_name == "max":
+        return states.amax(0)
+    if model.pooling_name == "attention":
+        hidden, context = model.pooling.hidden, model.pooling.context
+        scores = torch.stack([context.weight[0] @ torch.tanh(hidden.weight @ s + hidden.bias) for s in states])
+        weights = scores.exp() / scores.exp().sum()
+        return sum((w * s for w, s in zip(weights, states, strict=True)), start=torch.zeros_like(states[0]))
+    pooled: Tensor = model.pooling(states[None], torch.tensor([len(states)]))[0]
+    return pooled
+
+
+def logits_alone(model: RNNClassifier, sequence: Tensor) -> Tensor:
+    """Return the logits (C,) of one sequence of ids (T,) or features (T, F)."""
+    steps = [model.embedding.weight[step] if model.input_size is None else step for step in sequence]
+    return model.head.weight @ pool(model, encode(model, steps)) + model.head.bias
+
+
+def logits(model: RNNClassifier, sequences: Sequence[Tensor]) -> Tensor:
+    """Return the logits (B, C) of sequences, each alone."""
+    return torch.stack([logits_alone(model, sequence) for sequence in sequences])

@@ -1,0 +1,103 @@
+"""The only inventor of data: every generator that the tests draw from."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from seqclf import RNNClassifier, SequenceDataset
+
+VOCAB_SIZE = 7
+INPUT_SIZE = 3
+BUILT_IN_CELLS = ("lstm", "gru", "rnn", "rnn_relu")
+POOLINGS = ("last", "mean", "max", "attention")
+
+
+class TutorialCell(nn.Module):
+    """A hand-written cell: one linear map of input and state side by side, and tanh."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.i2h = nn.Linear(input_size + hidden_size, hidden_size)
+
+    def forward(self, x_t: Tensor, state: Tensor | None) -> Tensor:
+        state = x_t.new_zeros(len(x_t), self.hidden_size) if state is None else state
+        return torch.tanh(self.i2h(torch.cat([x_t, state], dim=1)))
+
+
+class SumAndCount(nn.Module):
+    """A pooling of a user's own, with an output size of its own: the sum of states beside their count."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.output_size = size + 1
+
+    def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
+        return torch.cat([states.sum(1), lengths[:, None].to(states)], dim=1)
+
+
+CELLS: tuple[Any, ...] = (*BUILT_IN_CELLS, nn.LSTMCell, nn.GRUCell, TutorialCell)
+
+# Any text that can be written as UTF-8, the awkward parts of Unicode included.
+texts = st.text(max_size=12)
+words = st.lists(st.text(max_size=4), max_size=8)
+numbers = st.lists(st.integers(), max_size=8)
+mixed = st.lists(st.one_of(st.integers(), st.text(max_size=2), st.none(), st.tuples(st.integers(), st.text(max_size=1))))
+lengths = st.lists(st.integers(1, 40), min_size=1, max_size=120)
+seeds = st.integers(0, 2**31 - 1)
+
+
+@st.composite
+def id_sequences(draw: st.DrawFn, max_count: int = 6, max_length: int = 8) -> list[Tensor]:
+    """Some sequences of known ids, none of them padding."""
+    ids = st.lists(st.integers(1, VOCAB_SIZE - 1), min_size=1, max_size=max_length)
+    return [torch.tensor(sequence) for sequence in draw(st.lists(ids, min_size=1, max_size=max_count))]
+
+
+@st.composite
+def feature_sequences(draw: st.DrawFn, max_count: int = 6, max_length: int = 8) -> list[Tensor]:
+    """Some float sequences of shape (T, INPUT_SIZE); their values come from a drawn seed."""
+    sizes = draw(st.lists(st.integers(1, max_length), min_size=1, max_size=max_count))
+    generator = torch.Generator().manual_seed(draw(seeds))
+    return [torch.randn(size, INPUT_SIZE, dtype=torch.float64, generator=generator) for size in sizes]
+
+
+@st.composite
+def models(draw: st.DrawFn, *, features: bool | None = None, cells: tuple[Any, ...] = CELLS) -> RNNClassifier:
+    """A small float64 model in eval mode, of any cell, depth, direction, pooling and execution."""
+    features = draw(st.booleans()) if features is None else features
+    bidirectional = draw(st.booleans())
+    hidden_size = draw(st.integers(1, 4))
+    pooling = draw(st.sampled_from((*POOLINGS, "own")))
+    model = RNNClassifier(
+        num_classes=3,
+        vocab_size=None if features else VOCAB_SIZE,
+        input_size=INPUT_SIZE if features else None,
+        embedding_dim=3,
+        cell=draw(st.sampled_from(cells)),
+        hidden_size=hidden_size,
+        num_layers=draw(st.integers(1, 3)),
+        bidirectional=bidirectional,
+        pooling=SumAndCount(hidden_size * (2 if bidirectional else 1)) if pooling == "own" else pooling,
+        execution=draw(st.sampled_from(("auto", "padded", "packed"))),
+        seed=draw(seeds),
+    )
+    return model.double().eval()
+
+
+@st.composite
+def labelled_texts(draw: st.DrawFn, min_size: int = 2, max_size: int = 60) -> list[tuple[str, str]]:
+    """(text, label) pairs with many repetitions, some of them under several labels."""
+    pair = st.tuples(st.text("abc", min_size=1, max_size=3), st.sampled_from(("x", "y", "z")))
+    return draw(st.lists(pair, min_size=min_size, max_size=max_size))
+
+
+def letters_dataset(count: int = 60, seed: int = 0, classes: int = 3) -> SequenceDataset:
+    """A task that can be learned: the label is the letter that stands first."""
+    rng = np.random.default_rng(seed)
+    alphabet = "abcdefgh"[:classes]
+    texts = ["".join(rng.choice(list(alphabet), size=rng.integers(1, 9))) for _ in range(count)]
+    return SequenceDataset.from_pairs([(text, text[0]) for text in texts], classes=list(alphabet))
