@@ -7,7 +7,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seqclf import RNNClassifier, SequenceDataset
+from seqclf import RNNClassifier, SequenceDataset, Vocabulary
 
 VOCAB_SIZE = 7
 INPUT_SIZE = 3
@@ -45,7 +45,9 @@ CELLS: tuple[Any, ...] = (*BUILT_IN_CELLS, nn.LSTMCell, nn.GRUCell, TutorialCell
 texts = st.text(max_size=12)
 words = st.lists(st.text(max_size=4), max_size=8)
 numbers = st.lists(st.integers(), max_size=8)
-mixed = st.lists(st.one_of(st.integers(), st.text(max_size=2), st.none(), st.tuples(st.integers(), st.text(max_size=1))))
+mixed = st.lists(
+    st.one_of(st.integers(), st.text(max_size=2), st.none(), st.tuples(st.integers(), st.text(max_size=1)))
+)
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=120)
 seeds = st.integers(0, 2**31 - 1)
 
@@ -95,9 +97,13 @@ def labelled_texts(draw: st.DrawFn, min_size: int = 2, max_size: int = 60) -> li
     return draw(st.lists(pair, min_size=min_size, max_size=max_size))
 
 
-def letters_dataset(count: int = 60, seed: int = 0, classes: int = 3) -> SequenceDataset:
-    """A task that can be learned: the label is the letter that stands first."""
+def letters_dataset(
+    count: int = 60, seed: int = 0, classes: int = 3, vocabulary: Vocabulary | None = None
+) -> SequenceDataset:
+    """A task that can be learned: the label is the last letter."""
     rng = np.random.default_rng(seed)
     alphabet = "abcdefgh"[:classes]
     texts = ["".join(rng.choice(list(alphabet), size=rng.integers(1, 9))) for _ in range(count)]
-    return SequenceDataset.from_pairs([(text, text[0]) for text in texts], classes=list(alphabet))
+    return SequenceDataset.from_pairs(
+        [(text, text[-1]) for text in texts], classes=list(alphabet), vocabulary=vocabulary
+    )

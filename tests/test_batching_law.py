@@ -145,13 +145,15 @@ def test_the_reference_agrees_with_torch_on_single_sequences(
 
 def test_torch_cells_as_own_cells_equal_the_built_in() -> None:
     for name, cell in (("lstm", nn.LSTMCell), ("gru", nn.GRUCell), ("rnn", nn.RNNCell)):
-        built_in = RNNClassifier(2, vocab_size=7, cell=name, hidden_size=4, bidirectional=True, seed=0).double().eval()  # type: ignore[arg-type]
+        built_in = RNNClassifier(2, vocab_size=7, cell=name, hidden_size=4, bidirectional=True, seed=0).double().eval()
         own = RNNClassifier(2, vocab_size=7, cell=cell, hidden_size=4, bidirectional=True).double().eval()
         renamed = {}
         for key, tensor in built_in.state_dict().items():
             number, suffix = (1, "_l0_reverse") if key.endswith("_reverse") else (0, "_l0")
             is_cell = key.startswith("encoder.")
-            renamed[key.replace("encoder.", f"encoder.cells.{number}.").replace(suffix, "") if is_cell else key] = tensor
+            renamed[key.replace("encoder.", f"encoder.cells.{number}.").replace(suffix, "") if is_cell else key] = (
+                tensor
+            )
         own.load_state_dict(renamed)
         sequences = [torch.tensor([2, 3, 4]), torch.tensor([5]), torch.tensor([6, 1, 2, 3])]
         assert (run_padded(own, sequences) - run_padded(built_in, sequences)).abs().max() <= TOLERANCE
@@ -230,7 +232,9 @@ def test_a_cell_that_looks_at_its_neighbours_is_caught() -> None:
 
 def test_a_backward_half_that_starts_in_the_padding_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(padded_way, "_reverse", lambda x, index: x.flip(1))
-    model = RNNClassifier(3, vocab_size=7, hidden_size=4, bidirectional=True, execution="padded", seed=0).double().eval()
+    model = (
+        RNNClassifier(3, vocab_size=7, hidden_size=4, bidirectional=True, execution="padded", seed=0).double().eval()
+    )
     assert worst_difference(model, [torch.tensor([2, 3, 4]), torch.tensor([6])], run_padded) > 1e-3
 
 
@@ -245,7 +249,9 @@ def test_outputs_in_the_order_of_length_are_caught() -> None:
 
 def test_padding_that_is_not_cleared_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(padded_way, "_clear_padding", lambda inputs, lengths: inputs)
-    monkeypatch.setattr(poolings, "_is_padding", lambda states, lengths: torch.zeros(states.shape[:2], dtype=torch.bool))
+    monkeypatch.setattr(
+        poolings, "_is_padding", lambda states, lengths: torch.zeros(states.shape[:2], dtype=torch.bool)
+    )
     model = RNNClassifier(3, input_size=3, hidden_size=4, pooling="mean", execution="padded", seed=0).double().eval()
     sequences = [torch.ones(3, 3, dtype=torch.float64), torch.ones(1, 3, dtype=torch.float64)]
     assert worst_difference(model, sequences, run_padded_more(2, float("nan"))) == float("inf")

@@ -135,13 +135,17 @@ def _metadata(content: bytes) -> dict[str, str]:
 
 def _parse(description: str, path: PathLike) -> dict[str, Any]:
     content = json.loads(description)
+    if not isinstance(content, dict):
+        raise FileFormatError(
+            f"model file must hold a description; got {type(content).__name__} in {path}. Save it with seqclf.save."
+        )
     version = content.get("version")
     if not isinstance(version, int) or version > _VERSION:
         raise FileFormatError(
             f"model file must be of version {_VERSION} or older; got version {version!r}, written by seqclf "
             f"{content.get('seqclf')!r}, in {path}. Upgrade seqclf."
         )
-    return dict(content)
+    return content
 
 
 def _build(

@@ -71,12 +71,12 @@ def _is_float_array(sequence: Any) -> bool:
 
 
 def _refuse_floats(sequence: Any, index: int) -> None:
-    """Refuse lists of floats, and lists of them: they are features that have not been said to be features."""
+    """Refuse lists of floats: they are features that have not been said to be features."""
     first = sequence[0] if isinstance(sequence, list | tuple) and sequence else None
-    if isinstance(first, float) or _is_float_array(sequence) or (isinstance(first, list) and first):
+    if isinstance(first, float):
         raise InvalidDataError(
             f"token sequences must hold hashable symbols other than floats; got {type(sequence).__name__} of "
-            f"{type(first).__name__} (sequence {index}). Pass features as a float array of shape (T, F)."
+            f"float (sequence {index}). Pass features as a float array of shape (T, F)."
         )
 
 

@@ -49,8 +49,8 @@ def read_folder(folder: PathLike, *, transform: Callable[[str], str] | None = No
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = (Path(folder) / "Greek.txt").write_text("Pappas\\nRigas\\n", encoding="utf-8")
-        ...     _ = (Path(folder) / "Czech.txt").write_text("Novák\\n", encoding="utf-8")
+        ...     _ = (Path(folder) / "Greek.txt").write_text("Pappas\nRigas\n", encoding="utf-8")
+        ...     _ = (Path(folder) / "Czech.txt").write_text("Novák\n", encoding="utf-8")
         ...     read_folder(folder, transform=fold_ascii)
         [('Novak', 'Czech'), ('Pappas', 'Greek'), ('Rigas', 'Greek')]
     """

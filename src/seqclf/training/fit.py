@@ -168,6 +168,7 @@ class _Trainer:
         self.clip_grad_norm = clip_grad_norm
         self.scheduler: LRScheduler | None = None
         self.interval = "epoch"
+        self.learning_rate = 0.0  # of the latest update
 
     def use_scheduler(self, scheduler: LRScheduler | SchedulerFactory | None, interval: str | None) -> None:
         """Take on a scheduler, or make it from the optimiser."""
@@ -205,6 +206,7 @@ class _Trainer:
         return {
             "loss": loss,
             "accuracy": accuracy,
+            "learning_rate": self.learning_rate,
             "seconds": time.perf_counter() - start,
             "steps": float(len(sampler)),
             "padding_waste": padded_steps / int(train.lengths.sum()),
@@ -224,6 +226,7 @@ class _Trainer:
         torch.autograd.backward(objective)
         if self.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)
+        self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         self.optimizer.step()
         if self.scheduler is not None and self.interval == "step":
             self.scheduler.step()
@@ -231,8 +234,7 @@ class _Trainer:
         return torch.stack([losses.detach().sum(dtype=torch.float64), hits.double()])
 
     def end_epoch(self, measures: dict[str, float]) -> None:
-        """Step a scheduler that goes by epochs, and note the learning rate that the epoch ended with."""
-        measures["learning_rate"] = float(self.optimizer.param_groups[0]["lr"])
+        """Step a scheduler that goes by epochs."""
         if self.scheduler is None or self.interval != "epoch":
             return
         if isinstance(self.scheduler, ReduceLROnPlateau):
@@ -290,7 +292,7 @@ def _make_optimizer(optimizer: Any, model: RNNClassifier) -> Optimizer:
     if not isinstance(optimizer, Optimizer):
         raise InvalidArgumentError(
             "optimizer must be a torch Optimizer, or a callable that makes one from parameters; "
-            f"got {type(optimizer).__name__}. Pass, for instance, lambda parameters: torch.optim.SGD(parameters, lr=0.1)."
+            f"got {type(optimizer).__name__}. Pass, for instance, lambda params: torch.optim.SGD(params, lr=0.1)."
         )
     own = set(map(id, model.parameters()))
     if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):

@@ -18,8 +18,8 @@ class History:
 
     The measures are `loss` (mean NLL in nats over the epoch, while the weights moved and dropout was on), `accuracy`,
     `val_loss` and `val_accuracy` (after the epoch, in eval mode; with validation data only), `learning_rate` (of the
-    first parameter group, at the end of the epoch), `seconds` (training only), `steps` (updates), and `padding_waste`
-    (padded steps run for each real one: 1.0 is none).
+    first parameter group, in the last update of the epoch), `seconds` (training only), `steps` (updates), and
+    `padding_waste` (padded steps run for each real one: 1.0 is none).
 
     Attributes:
         measures: The lists by name; `history[name]` reads them.

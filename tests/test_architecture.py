@@ -1,0 +1,102 @@
+"""The house: imports point one way, the door is small, and every public name has an executed example."""
+
+import ast
+import doctest
+import inspect
+from pathlib import Path
+
+import pytest
+
+import seqclf
+
+SOURCE = Path(seqclf.__file__).parent
+
+# The way of the data: a module imports only from rooms before its own, or from its own.
+ROOMS = [
+    ["_version", "errors"],
+    ["checks", "files", "seeding"],
+    ["vocabulary"],
+    ["data.ragged"],
+    ["data.batch", "data.encode", "data.sampling", "data.split", "data.sources"],
+    ["data.dataset", "data.names"],
+    ["models.cells"],
+    ["models.encoder", "models.inputs", "models.pooling"],
+    ["models.execution"],
+    ["models.classifier"],
+    ["metrics"],
+    ["training.history", "training.inference", "training.stopping"],
+    ["training.evaluate"],
+    ["training.fit"],
+    ["persistence", "plotting"],
+]
+
+
+def room_of(module: str) -> int:
+    for number, room in enumerate(ROOMS):
+        if any(module == name or module.startswith(f"{name}.") for name in room):
+            return number
+    raise AssertionError(f"{module} stands in no room: add it to the way of the data")
+
+
+def modules() -> dict[str, Path]:
+    """Return every module by its name within the package; packages that only describe themselves are left out."""
+    found = {}
+    for path in SOURCE.rglob("*.py"):
+        name = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+        if name not in {"__init__", "data", "models", "training"}:
+            found[name] = path
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("seqclf"):
+            inside = (node.module or "").removeprefix("seqclf").removeprefix(".")
+            names = {f"{inside}.{alias.name}".strip(".") for alias in node.names}
+            found |= {inside} if inside in modules() else names
+    return found
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_imports_point_backward(module: str) -> None:
+    own = room_of(module)
+    for imported in imports(modules()[module]):
+        assert room_of(imported) <= own, f"{module} imports {imported}, which comes later on the way of the data"
+
+
+def test_importing_brings_no_optional_package() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, seqclf; print([name for name in ('matplotlib', 'sklearn', 'onnx') if name in sys.modules])"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == "[]"
+
+
+def test_the_door_is_complete_and_sorted() -> None:
+    assert seqclf.__all__ == sorted(seqclf.__all__)
+    assert len(seqclf.__all__) <= 40
+    assert all(hasattr(seqclf, name) for name in seqclf.__all__)
+
+
+@pytest.mark.parametrize("name", [name for name in seqclf.__all__ if name != "__version__"])
+def test_every_public_name_has_an_executed_example(name: str) -> None:
+    value = getattr(seqclf, name)
+    docstring = inspect.getdoc(value) or ""
+    documented = docstring + (inspect.getdoc(value.from_pairs) or "" if hasattr(value, "from_pairs") else "")
+    examples = doctest.DocTestParser().get_examples(documented)
+    executed = [example for example in examples if not example.options.get(doctest.SKIP)]
+    if name in {"load", "download_names"}:  # shown where save is, and tested against a real server
+        return
+    assert executed, f"{name} has no example that runs"
+
+
+def test_public_functions_name_their_arguments() -> None:
+    for name in seqclf.__all__:
+        value = getattr(seqclf, name)
+        if inspect.isfunction(value):
+            docstring = inspect.getdoc(value) or ""
+            for parameter in inspect.signature(value).parameters:
+                assert f"{parameter}:" in docstring or parameter in {"text"}, f"{name} does not describe {parameter}"

@@ -1,0 +1,236 @@
+"""SequenceDataset: what goes in comes out; law 2 for splits; and an own error for each kind of bad data."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqclf import InvalidArgumentError, InvalidDataError, SequenceDataset, Vocabulary, pad_collate
+from seqclf.data.encode import encode_features
+from tests import strategies
+
+Pairs = list[tuple[str, str]]
+
+
+def raw_pairs(dataset: SequenceDataset) -> Pairs:
+    """Return the pairs that a dataset of text was made from."""
+    assert dataset.vocabulary is not None
+    samples = [dataset[index] for index in range(len(dataset))]
+    return [(str(dataset.vocabulary.decode(sequence)), dataset.classes[label]) for sequence, label in samples]
+
+
+@given(strategies.labelled_texts(min_size=1))
+def test_what_goes_in_comes_out(pairs: Pairs) -> None:
+    dataset = SequenceDataset.from_pairs(pairs)
+    assert raw_pairs(dataset) == pairs
+    assert dataset.lengths.tolist() == [len(text) for text, _ in pairs]
+    assert dataset.lengths.dtype == torch.int64
+    assert list(dataset.classes) == sorted({label for _, label in pairs})
+
+
+@given(strategies.labelled_texts(), st.data())
+def test_gathered_batches_equal_collated_ones(pairs: Pairs, data: st.DataObject) -> None:
+    dataset = SequenceDataset.from_pairs(pairs)
+    indices = data.draw(st.lists(st.integers(0, len(pairs) - 1), min_size=1, max_size=9))
+    gathered, collated = dataset.batch(indices), pad_collate(dataset.__getitems__(indices))
+    assert torch.equal(gathered.inputs, collated.inputs)
+    assert torch.equal(gathered.lengths, collated.lengths)
+    assert torch.equal(gathered.labels, collated.labels)
+
+
+@given(strategies.feature_sequences(), st.data())
+def test_features_are_gathered_alike(sequences: list[torch.Tensor], data: st.DataObject) -> None:
+    dataset = SequenceDataset.from_sequences(sequences, [0] * len(sequences))
+    assert dataset.input_size == strategies.INPUT_SIZE
+    assert dataset.vocabulary is None
+    indices = data.draw(st.lists(st.integers(0, len(sequences) - 1), min_size=1, max_size=9))
+    gathered = dataset.batch(indices).inputs
+    assert torch.equal(gathered, pad_collate(dataset.__getitems__(indices)).inputs)
+    assert torch.equal(dataset[0][0], sequences[0].float())
+
+
+@given(strategies.labelled_texts(), st.data())
+def test_a_subset_keeps_order_and_meaning(pairs: Pairs, data: st.DataObject) -> None:
+    indices = data.draw(st.lists(st.integers(0, len(pairs) - 1), max_size=9))
+    subset = SequenceDataset.from_pairs(pairs).subset(indices)
+    assert raw_pairs(subset) == [pairs[index] for index in indices]
+
+
+# Law 2: splits.
+
+
+def split_or_none(pairs: Pairs, **options: Any) -> tuple[Pairs, Pairs] | None:
+    """Split, or return None where the data leave a side empty, which is refused."""
+    try:
+        train, test = SequenceDataset.from_pairs(pairs).split(**options)
+    except InvalidArgumentError:
+        return None
+    return raw_pairs(train), raw_pairs(test)
+
+
+@given(strategies.labelled_texts(), st.sampled_from([0.1, 0.2, 0.5]), strategies.seeds, st.booleans(), st.booleans())
+def test_a_split_is_a_partition(
+    pairs: Pairs, test_size: float, seed: int, stratify: bool, group_duplicates: bool
+) -> None:
+    options = {"test_size": test_size, "seed": seed, "stratify": stratify, "group_duplicates": group_duplicates}
+    parts = split_or_none(pairs, **options)
+    if parts is None:
+        return
+    train, test = parts
+    assert Counter(train) + Counter(test) == Counter(pairs)
+    assert parts == split_or_none(pairs, **options)
+    if group_duplicates:
+        assert not {text for text, _ in train} & {text for text, _ in test}
+
+
+@given(strategies.labelled_texts(), st.sampled_from([0.1, 0.2, 0.5]), strategies.seeds)
+def test_a_stratified_split_keeps_class_shares(pairs: Pairs, test_size: float, seed: int) -> None:
+    parts = split_or_none(pairs, test_size=test_size, seed=seed, group_duplicates=False)
+    if parts is None:
+        return
+    total, in_test = Counter(label for _, label in pairs), Counter(label for _, label in parts[1])
+    for label, count in total.items():
+        assert abs(in_test[label] - test_size * count) <= 0.5 + 1e-9
+
+
+@given(strategies.labelled_texts(), st.sampled_from([0.1, 0.2, 0.5]), strategies.seeds)
+def test_no_group_could_move_to_bring_the_shares_nearer(pairs: Pairs, test_size: float, seed: int) -> None:
+    parts = split_or_none(pairs, test_size=test_size, seed=seed)
+    if parts is None:
+        return
+    total, in_test = Counter(label for _, label in pairs), Counter(label for _, label in parts[1])
+
+    def distance(counts: Counter[str]) -> float:
+        return sum(abs(counts[label] - test_size * total[label]) for label in total)
+
+    for text in {text for text, _ in pairs}:
+        group = Counter(label for other, label in pairs if other == text)
+        moved = Counter(in_test)
+        if text in {other for other, _ in parts[1]}:
+            moved.subtract(group)
+        else:
+            moved.update(group)
+        assert distance(moved) >= distance(in_test) - 1e-6
+
+
+def test_splits_of_a_number_and_of_other_seeds() -> None:
+    dataset = strategies.letters_dataset(count=200)
+    train, test = dataset.split(test_size=50, group_duplicates=False, stratify=False)
+    assert (len(train), len(test)) == (150, 50)
+    other = dataset.split(test_size=50, seed=1, group_duplicates=False)[1]
+    assert raw_pairs(other) != raw_pairs(test)
+    assert test.classes == dataset.classes
+    assert test.vocabulary is dataset.vocabulary
+
+
+def test_float_duplicates_stay_together() -> None:
+    trace, other = np.ones((2, 3)), np.zeros((2, 3))
+    dataset = SequenceDataset.from_sequences([trace, other, trace, other, trace], list("ababa"))
+    train, test = dataset.split(test_size=0.4, stratify=False)
+    assert sorted([len(train), len(test)]) == [2, 3]
+
+
+def test_labels_of_any_hashable_kind() -> None:
+    dataset = SequenceDataset.from_sequences(["a", "b", "c"], np.array([2, 1, 2]))
+    assert dataset.classes == (1, 2)
+    assert type(dataset.classes[0]) is int
+    assert dataset.labels.tolist() == [1, 0, 1]
+    dataset = SequenceDataset.from_pairs([("a", None), ("b", "x"), ("c", (1, 2))])
+    assert len(dataset.classes) == 3
+
+
+def test_ids_are_stored_compactly() -> None:
+    assert SequenceDataset.from_pairs([("abc", 0)]).sequences.values.dtype == torch.uint8
+    many = SequenceDataset.from_pairs([(list(range(300)), 0)])
+    assert many.sequences.values.dtype == torch.int16
+    more = SequenceDataset.from_pairs([(list(range(40_000)), 0)])
+    assert more.sequences.values.dtype == torch.int32
+    assert more[0][0].tolist() == list(range(2, 40_002))
+    assert more[0][0].dtype == torch.int64
+
+
+def test_univariate_arrays_and_float32() -> None:
+    dataset = SequenceDataset.from_pairs([(np.arange(3, dtype="float64"), "x"), (torch.ones(2), "y")])
+    assert dataset.input_size == 1
+    assert dataset[0][0].dtype == torch.float32
+    assert dataset[0][0].shape == (3, 1)
+    assert repr(dataset) == "SequenceDataset(2 sequences, 2 classes, lengths 2-3, 1 features)"
+
+
+def test_negative_and_wrong_indices() -> None:
+    dataset = strategies.letters_dataset(count=5)
+    assert torch.equal(dataset[-1][0], dataset[4][0])
+    with pytest.raises(IndexError, match="index must be from -5 to 4; got 5"):
+        dataset[5]
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ([], r"a dataset must hold at least one sequence; got none"),
+        ([("ab", 0), ("", 1)], r"sequences must not be empty; got length 0 \(sequence 1\)"),
+        ([(["a"], 0), ([], 1)], r"sequences must not be empty; got length 0 \(sequence 1\)"),
+        ([(np.ones((2, 3)), 0), (np.ones((0, 3)), 1)], r"must not be empty; got length 0 \(sequence 1\)"),
+        (["ab"], r"must be \(sequence, label\) pairs; got 'ab' \(item 0\)"),
+        ([("ab", 0), ("ab", 0, 1)], r"must be \(sequence, label\) pairs; got .* \(item 1\)"),
+        ([("ab", 0), (["a"], 1)], r"all strings or all sequences of tokens; got str \(sequence 0\) and list"),
+        ([("ab", 0), (np.ones((2, 3)), 1)], r"one kind .* got str \(sequence 0\) and ndarray \(sequence 1\)"),
+        ([(np.ones((2, 3)), 0), ([1], 1)], r"one kind .* got ndarray \(sequence 0\) and list \(sequence 1\)"),
+        ([(np.ones((2, 3)), 0), (np.ones((2, 4)), 1)], r"must all have 3 features; got shape \(2, 4\) \(sequence 1\)"),
+        ([(np.ones((2, 3, 1)), 0)], r"must have the shape \(T, F\); got \(2, 3, 1\) \(sequence 0\)"),
+        (
+            [(np.ones((2, 3)), 0), (np.array([[1, 2, 3], [1, NAN, 3]]), 1)],
+            r"features must be finite numbers; got nan \(sequence 1, step 1, feature 1\)",
+        ),
+        ([(np.full((1, 1), np.inf), 0)], r"features must be finite numbers; got inf"),
+        ([([0.5, 0.7], 0)], r"other than floats; got list of float \(sequence 0\)\. Pass features as a float array"),
+        (
+            [([[0.5], [0.7]], 0)],
+            r"must be hashable; got list \(sequence 0, position 0\)\. Pass features as a float array",
+        ),
+        ([("ab", [1])], r"labels must be hashable; got unhashable type: 'list'"),
+    ],
+)
+def test_bad_pairs(pairs: Any, message: str) -> None:
+    with pytest.raises(InvalidDataError, match=message):
+        SequenceDataset.from_pairs(pairs)
+
+
+def test_bad_labels_and_vocabularies() -> None:
+    with pytest.raises(InvalidDataError, match=r"3 labels for 2 sequences"):
+        SequenceDataset.from_sequences(["a", "b"], [0, 1, 1])
+    with pytest.raises(InvalidDataError, match=r"2 classes; got 'Grek' \(sequence 1\)\. Did you mean 'Greek'\?"):
+        SequenceDataset.from_pairs([("a", "Greek"), ("b", "Grek")], classes=["Czech", "Greek"])
+    with pytest.raises(InvalidArgumentError, match=r"classes must be distinct; got \['a', 'a'\]"):
+        SequenceDataset.from_pairs([("a", "a")], classes=["a", "a"])
+    with pytest.raises(InvalidDataError, match=r"which is strict; got 'z' \(sequence 1, position 0\)"):
+        SequenceDataset.from_pairs([("a", 0), ("z", 0)], vocabulary=Vocabulary("a", strict=True))
+    with pytest.raises(InvalidArgumentError, match=r"vocabulary must be None for float sequences"):
+        SequenceDataset.from_pairs([(np.ones((1, 1)), 0)], vocabulary=Vocabulary("a"))
+    with pytest.raises(
+        InvalidDataError, match=r"float sequences must be float arrays or tensors; got list \(sequence 0\)"
+    ):
+        encode_features([[1.0]])
+
+
+@pytest.mark.parametrize("test_size", [0, 1.0, -0.1, 5, True, "0.2", NAN])
+def test_bad_test_sizes(test_size: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"test_size must be a part between 0 and 1, or a number"):
+        strategies.letters_dataset(count=5).split(test_size)
+
+
+def test_a_split_that_leaves_a_side_empty() -> None:
+    dataset = SequenceDataset.from_pairs([("a", 0)] * 4)
+    with pytest.raises(
+        InvalidArgumentError, match=r"got 0\.2, which leaves the test side of 4 samples \(1 groups\) empty"
+    ):
+        dataset.split(0.2)
+    with pytest.raises(InvalidArgumentError, match=r"which leaves the training side"):
+        dataset.split(0.9)

@@ -1,0 +1,325 @@
+"""fit: it learns, it measures honestly, it is reproducible, and it refuses what cannot work."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.optim import SGD, Adam, AdamW
+from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR, ReduceLROnPlateau
+
+import seqclf.training.stopping
+from seqclf import (
+    EarlyStopping,
+    EpochEnd,
+    History,
+    InvalidArgumentError,
+    InvalidDataError,
+    RNNClassifier,
+    SequenceDataset,
+    TrainingError,
+    evaluate,
+    fit,
+)
+from tests import strategies
+
+DATA = strategies.letters_dataset(count=80)
+TEST = strategies.letters_dataset(count=30, seed=1, vocabulary=DATA.vocabulary)
+
+
+def make(data: SequenceDataset = DATA, **options: Any) -> RNNClassifier:
+    return RNNClassifier.for_dataset(data, **({"hidden_size": 8, "seed": 0} | options))
+
+
+def train(model: RNNClassifier | None = None, data: SequenceDataset = DATA, **options: Any) -> History:
+    return fit(model or make(data), data, **({"epochs": 3, "batch_size": 8, "progress": False} | options))
+
+
+def weights(model: nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def descend(model: nn.Module, loss: torch.Tensor) -> None:
+    """Make one plain step by hand, with a learning rate of 0.5."""
+    parameters = list(model.parameters())
+    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+        parameter.data -= 0.5 * gradient
+
+
+@pytest.mark.parametrize("cell", strategies.CELLS)
+def test_every_cell_learns_the_task(cell: Any) -> None:
+    model = make(cell=cell)
+    test = SequenceDataset.from_pairs(
+        [("bca", "a"), ("abc", "c"), ("b", "b"), ("cc", "c")], vocabulary=DATA.vocabulary, classes=DATA.classes
+    )
+    history = train(model, validation_data=test, epochs=25, optimizer=lambda parameters: AdamW(parameters, lr=0.01))
+    assert history["loss"][-1] < 0.3 * history["loss"][0]
+    assert history["val_accuracy"][-1] == 1.0
+    assert history["val_loss"][-1] == pytest.approx(evaluate(model, test).loss)
+
+
+def test_features_are_learned() -> None:
+    rng = np.random.default_rng(0)
+    pairs = [(rng.normal(size=(rng.integers(2, 9), 2)) + sign, sign) for sign in (-1, 1) for _ in range(40)]
+    data = SequenceDataset.from_pairs(pairs)
+    model = make(data)
+    train(model, data, epochs=15)
+    assert evaluate(model, data).accuracy > 0.95
+
+
+def test_the_history_measures_what_it_says() -> None:
+    history = train(validation_data=TEST)
+    assert history.epochs == 3
+    names = {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds", "steps", "padding_waste"}
+    assert set(history) == set(history.keys()) == names
+    assert all(len(history[name]) == 3 for name in names)
+    assert history["steps"] == [10.0] * 3
+    assert all(1 <= waste < 1.5 for waste in history["padding_waste"])
+    assert all(0 <= accuracy <= 1 for accuracy in history["accuracy"])
+    assert history.stopped_by == "epochs"
+    assert History.from_json(history.to_json()) == history
+    assert dict(history)["loss"] == history["loss"]
+    assert "val_loss" not in train()
+    assert repr(history).startswith("History(3 epochs, last: loss=")
+    assert repr(History()) == "History(0 epochs)"
+
+
+def test_the_training_loss_counts_every_sequence_once() -> None:
+    """With a learning rate of nothing, the mean over uneven batches is the mean over the sequences."""
+    model = make()
+    history = train(model, batch_size=7, epochs=1, optimizer=lambda parameters: SGD(parameters, lr=0.0))
+    result = evaluate(model, DATA)
+    assert history["loss"][0] == pytest.approx(result.loss, rel=1e-6)
+    assert history["accuracy"][0] == pytest.approx(result.accuracy)
+
+
+def test_same_seed_same_weights_and_the_global_generator_is_left_alone() -> None:
+    before = torch.random.get_rng_state()
+    runs = []
+    for seed in (0, 0, 1):
+        model = make(dropout=0.5)
+        train(model, seed=seed)
+        runs.append(weights(model))
+        torch.rand(3)  # what others draw in between changes nothing
+        torch.random.set_rng_state(before)
+    assert torch.equal(runs[0], runs[1])
+    assert not torch.equal(runs[0], runs[2])
+    train(dropout_free := make())
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert dropout_free.training
+
+
+def test_one_full_batch_is_one_step_of_plain_gradient_descent() -> None:
+    model, by_hand = make().double(), make().double()
+    train(model, epochs=1, batch_size=len(DATA), optimizer=SGD(model.parameters(), lr=0.5))
+    batch = DATA.batch(range(len(DATA)))
+    descend(by_hand, cross_entropy(by_hand(batch.inputs, batch.lengths), batch.labels))
+    assert torch.allclose(weights(model), weights(by_hand), atol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", [None, Adam, lambda parameters: AdamW(parameters, lr=0.01), "instance"])
+def test_optimizers_of_every_form(optimizer: Any) -> None:
+    model = make()
+    optimizer = SGD(model.parameters(), lr=0.5, momentum=0.9) if optimizer == "instance" else optimizer
+    before = weights(model)
+    train(model, optimizer=optimizer)
+    assert not torch.equal(before, weights(model))
+
+
+def test_schedulers_by_epoch_step_and_plateau() -> None:
+    def sgd(parameters: Any) -> SGD:
+        return SGD(parameters, lr=1.0)
+
+    by_epoch = train(optimizer=sgd, scheduler=lambda optimizer: ExponentialLR(optimizer, 0.5))
+    assert by_epoch["learning_rate"] == [1.0, 0.5, 0.25]
+    by_step = train(optimizer=sgd, scheduler=lambda optimizer: ExponentialLR(optimizer, 0.5), scheduler_interval="step")
+    assert by_step["learning_rate"] == [0.5**9, 0.5**19, 0.5**29]
+    one_cycle = train(optimizer=sgd, scheduler=lambda optimizer: OneCycleLR(optimizer, 1.0, total_steps=30))
+    assert one_cycle["learning_rate"][-1] < 1e-4
+    model = make()
+    optimizer = SGD(model.parameters(), lr=1e-3)
+    plateau = ReduceLROnPlateau(optimizer, factor=0.1, patience=0, threshold=0.5)
+    history = train(model, optimizer=optimizer, scheduler=plateau, validation_data=TEST)
+    assert history["learning_rate"] == pytest.approx([1e-3, 1e-3, 1e-4])
+    train(optimizer=sgd, scheduler=ReduceLROnPlateau)
+
+
+def test_clipping_bounds_the_step() -> None:
+    model = make()
+    before = weights(model)
+    train(
+        model, epochs=1, batch_size=len(DATA), clip_grad_norm=1e-3, optimizer=lambda parameters: SGD(parameters, lr=1.0)
+    )
+    assert float((weights(model) - before).norm()) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_class_weights_scale_the_gradient() -> None:
+    batch = DATA.batch(range(len(DATA)))
+    counts = torch.bincount(DATA.labels).double()
+    balanced = (len(DATA) / (3 * counts)).tolist()
+    for given, meant in [
+        ("balanced", balanced),
+        ({"a": 2.0, "c": 0.5}, [2.0, 1.0, 0.5]),
+        ([3.0, 1.0, 1.0], [3.0, 1.0, 1.0]),
+        (torch.tensor([3.0, 1.0, 1.0]), [3.0, 1.0, 1.0]),
+    ]:
+        model, by_hand = make().double(), make().double()
+        history = train(
+            model, epochs=1, batch_size=len(DATA), class_weight=given, optimizer=SGD(model.parameters(), lr=0.5)
+        )
+        logits = by_hand(batch.inputs, batch.lengths)
+        assert history["loss"][0] == pytest.approx(float(cross_entropy(logits, batch.labels).detach()))
+        descend(by_hand, cross_entropy(logits, batch.labels, weight=torch.tensor(meant, dtype=torch.float64)))
+        assert torch.allclose(weights(model), weights(by_hand), atol=1e-12)
+
+
+def test_early_stopping_goes_back_to_the_best() -> None:
+    """After the second epoch the training goes uphill, so that epoch stays the best."""
+    model = make()
+    seen = []
+
+    def turn_around(end: EpochEnd) -> None:
+        seen.append(weights(end.model))
+        if end.epoch == 1:
+            end.optimizer.param_groups[0]["lr"] = -0.1
+
+    history = train(
+        model,
+        epochs=20,
+        optimizer=lambda parameters: SGD(parameters, lr=0.1),
+        validation_data=DATA,
+        early_stopping=EarlyStopping(patience=3),
+        callbacks=[turn_around],
+    )
+    assert history.best_epoch is not None
+    assert history["val_loss"][history.best_epoch] == min(history["val_loss"])
+    assert history.epochs == history.best_epoch + 4
+    assert history.stopped_by == "early_stopping"
+    assert torch.equal(weights(model), seen[history.best_epoch])
+    assert evaluate(model, DATA).loss == pytest.approx(min(history["val_loss"]))
+
+
+def test_early_stopping_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    def epochs_until_stop(rule: EarlyStopping, values: list[float]) -> int:
+        best = seqclf.training.stopping.BestSoFar(rule)
+        stops = [best.update(epoch, value, model) for epoch, value in enumerate(values)]
+        return stops.index(True) + 1 if True in stops else -1
+
+    model = nn.Linear(1, 1)
+    assert epochs_until_stop(EarlyStopping(patience=2), [3.0, 2.0, 2.0, 2.0]) == 4
+    assert epochs_until_stop(EarlyStopping(patience=2), [3.0, 2.0, 1.0, 0.5]) == -1
+    assert epochs_until_stop(EarlyStopping(patience=1, min_delta=0.5), [3.0, 2.6]) == 2
+    assert epochs_until_stop(EarlyStopping(patience=1, monitor="val_accuracy"), [0.1, 0.2, 0.2]) == 3
+    last = make()
+    history = train(last, epochs=2, early_stopping=EarlyStopping(monitor="loss", restore_best=False))
+    assert history.best_epoch == 1
+    assert history.stopped_by == "epochs"
+
+
+def test_callbacks_see_the_epoch_and_may_stop() -> None:
+    ends: list[EpochEnd] = []
+
+    def note(end: EpochEnd) -> bool:
+        ends.append(end)
+        return end.history.epochs == 2
+
+    history = train(epochs=9, callbacks=[note, lambda end: None])
+    assert [end.epoch for end in ends] == [0, 1]
+    assert (history.epochs, history.stopped_by) == (2, "callback")
+
+
+def test_progress_shows_and_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    train()
+    assert capsys.readouterr().err == ""
+    train(progress=True, validation_data=TEST)
+    shown = capsys.readouterr().err
+    assert "epoch 3/3" in shown
+    assert "val_accuracy=" in shown
+
+
+def test_the_model_lands_on_the_device() -> None:
+    model = make()
+    train(model, device=torch.device("cpu"))
+    assert model.device.type == "cpu"
+
+
+OTHER = SequenceDataset.from_pairs([("xyz", "a"), ("x", "b"), ("y", "c")])
+OTHER_CLASSES = SequenceDataset.from_pairs([("abc", "q")], vocabulary=DATA.vocabulary)
+FEATURES = SequenceDataset.from_pairs([(np.ones((2, 3)), "a")])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, r"epochs must be an integer of at least 1; got 0"),
+        ({"batch_size": 0}, r"batch_size must be an integer of at least 1; got 0"),
+        ({"seed": -1}, r"seed must be an integer of at least 0; got -1"),
+        ({"validation_data": [("a", "a")]}, r"validation_data must be a SequenceDataset; got list"),
+        ({"validation_data": OTHER}, r"must be encoded with the model's vocabulary"),
+        ({"validation_data": OTHER_CLASSES}, r"must have the model's classes, \('a', 'b', 'c'\); got \('q',\)"),
+        ({"validation_data": FEATURES}, r"must have the model's symbols; got 3 features a step"),
+        ({"optimizer": "sgd"}, r"optimizer must be a torch Optimizer, or a callable .*; got str"),
+        ({"optimizer": lambda parameters: 5}, r"optimizer must be a torch Optimizer, .*; got int"),
+        ({"optimizer": SGD(nn.Linear(1, 1).parameters(), 1)}, r"optimizer must hold parameters of the model; got none"),
+        ({"scheduler": ExponentialLR(SGD(nn.Linear(1, 1).parameters(), 1), 1)}, r"one of another optimizer"),
+        ({"scheduler_interval": "batch"}, r"scheduler_interval must be one of 'epoch', 'step'; got 'batch'"),
+        ({"clip_grad_norm": 0}, r"clip_grad_norm must be a number above 0; got 0"),
+        ({"class_weight": "balance"}, r"class_weight must be one of 'balanced'; got 'balance'\. Did you mean"),
+        ({"class_weight": {"z": 1}}, r"class_weight must name classes of train; got 'z'"),
+        ({"class_weight": [1.0]}, r"3 finite numbers above 0, one for each class; got \[1\.0\]"),
+        ({"class_weight": [1.0, -1.0, 1.0]}, r"3 finite numbers above 0"),
+        ({"early_stopping": 5}, r"early_stopping must be an EarlyStopping; got 5"),
+        ({"early_stopping": EarlyStopping()}, r"early_stopping on 'val_loss' must have validation_data; got None"),
+        ({"device": "gpu9"}, r"device must be one that torch can use; got 'gpu9'"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_work(options: Any, message: str) -> None:
+    model = make()
+    before = weights(model)
+    with pytest.raises((InvalidArgumentError, InvalidDataError), match=message):
+        train(model, **options)
+    assert torch.equal(before, weights(model))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"patience": 0}, r"patience must be an integer of at least 1"),
+        ({"monitor": "val_los"}, r"monitor must be one of 'val_loss', .*Did you mean 'val_loss'\?"),
+        ({"min_delta": -1}, r"min_delta must be a number of at least 0; got -1"),
+    ],
+)
+def test_bad_early_stopping(options: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        EarlyStopping(**options)
+
+
+def test_a_model_of_too_few_ids() -> None:
+    model = RNNClassifier(3, vocab_size=3)
+    with pytest.raises(InvalidDataError, match=r"at most the model's 3 ids; got 5"):
+        train(model)
+
+
+def test_a_loss_that_is_no_number_stops_the_training() -> None:
+    with pytest.raises(
+        TrainingError, match=r"the loss must stay finite; got (nan|inf) in epoch 1\. Lower the learning"
+    ):
+        train(optimizer=lambda parameters: SGD(parameters, lr=1e30))
+
+
+def test_bad_histories() -> None:
+    history = History()
+    with pytest.raises(InvalidArgumentError, match=r"measure must be one of none; got 'loss'"):
+        history["loss"]
+    history.append({"loss": 1.0})
+    with pytest.raises(InvalidArgumentError, match=r"got 'val_loss'\. Pass validation_data to fit\."):
+        history["val_loss"]
+    with pytest.raises(InvalidArgumentError, match=r"got 'los'\. Did you mean 'loss'\?"):
+        history["los"]
+    with pytest.raises(InvalidArgumentError, match=r"must have the measures \['loss'\]; got \['accuracy'\]"):
+        history.append({"accuracy": 1.0})
+    for text in ("", "[]", "{}", '{"measures": 5, "best_epoch": null, "stopped_by": "x"}'):
+        with pytest.raises(InvalidDataError, match=r"history must be JSON that History\.to_json wrote"):
+            History.from_json(text)
