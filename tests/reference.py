@@ -4,6 +4,7 @@ It reads a model's weights by their names and uses no recurrent module of torch.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -86,20 +87,33 @@ def encode(model: RNNClassifier, steps: list[Tensor]) -> Tensor:
 
 
 def pool(model: RNNClassifier, states: Tensor) -> Tensor:
-    """Pool the states (T, D) of one sequence to (D,)."""
-    if model.pooling_name == "last":
+    """Pool the states (T, D) of one sequence to (S,)."""
+    if not model.pooling_names:
+        pooled: Tensor = model.pooling(states[None], torch.tensor([len(states)]))[0]
+        return pooled
+    if len(model.pooling_names) == 1:
+        return pool_by(model.pooling_names[0], model, model.pooling, states)
+    pairs = zip(model.pooling_names, model.pooling.poolings, strict=True)
+    return torch.cat([pool_by(name, model, module, states) for name, module in pairs])
+
+
+def pool_by(name: str, model: RNNClassifier, module: nn.Module, states: Tensor) -> Tensor:
+    """Pool the states (T, D) of one sequence to (D,) in one of the built-in ways."""
+    if name == "last":
         return torch.cat([states[-1, : model.hidden_size], states[0, model.hidden_size :]])
-    if model.pooling_name == "mean":
+    if name == "mean":
         return states.sum(0) / len(states)
-    if model.pooling_name == "max":
+    if name == "max":
         return states.amax(0)
-    if model.pooling_name == "attention":
-        hidden, context = model.pooling.hidden, model.pooling.context
-        scores = torch.stack([context.weight[0] @ torch.tanh(hidden.weight @ s + hidden.bias) for s in states])
-        weights = scores.exp() / scores.exp().sum()
-        return sum((w * s for w, s in zip(weights, states, strict=True)), start=torch.zeros_like(states[0]))
-    pooled: Tensor = model.pooling(states[None], torch.tensor([len(states)]))[0]
-    return pooled
+    scores = torch.stack([attention_score(module, state) for state in states])
+    weights = scores.exp() / scores.exp().sum()
+    return sum((w * s for w, s in zip(weights, states, strict=True)), start=torch.zeros_like(states[0]))
+
+
+def attention_score(module: Any, state: Tensor) -> Tensor:
+    """Return v · tanh(W state + b)."""
+    score: Tensor = module.context.weight[0] @ torch.tanh(module.hidden.weight @ state + module.hidden.bias)
+    return score
 
 
 def logits_alone(model: RNNClassifier, sequence: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from seqclf import RNNClassifier, SequenceDataset, Vocabulary
 VOCAB_SIZE = 7
 INPUT_SIZE = 3
 BUILT_IN_CELLS = ("lstm", "gru", "rnn", "rnn_relu")
-POOLINGS = ("last", "mean", "max", "attention")
+POOLINGS = ("last", "mean", "max", "attention", ("last", "max"), ("attention", "last", "mean"))
 
 
 class TutorialCell(nn.Module):

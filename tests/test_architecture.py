@@ -23,6 +23,7 @@ ROOMS = [
     ["models.encoder", "models.inputs", "models.pooling"],
     ["models.execution"],
     ["models.classifier"],
+    ["models.priors"],
     ["metrics"],
     ["training.history", "training.inference", "training.stopping"],
     ["training.evaluate"],

@@ -117,6 +117,11 @@ def test_no_group_could_move_to_bring_the_shares_nearer(pairs: Pairs, test_size:
         assert distance(moved) >= distance(in_test) - 1e-6
 
 
+@given(strategies.labelled_texts(min_size=1))
+def test_duplicates_are_dropped_in_order(pairs: Pairs) -> None:
+    assert raw_pairs(SequenceDataset.from_pairs(pairs).drop_duplicates()) == list(dict.fromkeys(pairs))
+
+
 def test_splits_of_a_number_and_of_other_seeds() -> None:
     dataset = strategies.letters_dataset(count=200)
     train, test = dataset.split(test_size=50, group_duplicates=False, stratify=False)

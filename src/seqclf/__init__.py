@@ -16,6 +16,7 @@ from seqclf.errors import (
     TrainingError,
 )
 from seqclf.models.classifier import RNNClassifier
+from seqclf.models.priors import adjust_priors
 from seqclf.persistence import load, save
 from seqclf.plotting import plot_confusion, plot_history
 from seqclf.training.evaluate import Evaluation, evaluate
@@ -43,6 +44,7 @@ __all__ = [
     "TrainingError",
     "Vocabulary",
     "__version__",
+    "adjust_priors",
     "download_names",
     "evaluate",
     "fit",

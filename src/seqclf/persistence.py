@@ -110,7 +110,7 @@ def _describe(model: RNNClassifier) -> dict[str, Any]:
             "execution": model.execution,
         },
         "cell": cell_name(model.cell),
-        "pooling": model.pooling_name,
+        "pooling": list(model.pooling_names) or "custom",
         "classes": None if model.classes is None else list(model.classes),
         "vocabulary": None if model.vocabulary is None else model.vocabulary.to_dict(),
     }

@@ -171,6 +171,23 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         return type(self)(self.sequences.select(chosen), self.labels[chosen], self.classes, self.vocabulary)
 
+    def drop_duplicates(self) -> Self:
+        """Return each distinct pair of a sequence and a label once, in order of its first appearance.
+
+        Example:
+            >>> pairs = [("ab", "x"), ("ba", "y"), ("ab", "x"), ("ab", "y")]
+            >>> len(SequenceDataset.from_pairs(pairs).drop_duplicates())
+            3
+        """
+        labels = self.labels.tolist()
+        # In a dict the first to come keeps a key; reversed, so that the first of the dataset is the last to be put in.
+        firsts = [
+            index
+            for group in duplicate_groups(self.sequences)
+            for index in {labels[member]: member for member in reversed(group)}.values()
+        ]
+        return self.subset(sorted(firsts))
+
     def split(
         self, test_size: float = 0.2, *, seed: int = 0, stratify: bool = True, group_duplicates: bool = True
     ) -> tuple[Self, Self]:

@@ -32,7 +32,7 @@ class ModelOptions(TypedDict, total=False):
     num_layers: int
     bidirectional: bool
     dropout: float
-    pooling: PoolingName | nn.Module
+    pooling: PoolingName | Sequence[PoolingName] | nn.Module
     execution: ExecutionName
     seed: int | None
 
@@ -59,10 +59,10 @@ class RNNClassifier(nn.Module):
         bidirectional: Whether each layer also reads backwards; states are then the two halves, 2 * H wide.
         dropout: The probability with which, in training, outputs of a layer are dropped before the next layer and
             features of the pooled vector before the head.
-        pooling: `"last"` (each direction's state after its last step), `"mean"`, `"max"`, `"attention"`, or a module
-            whose forward takes states (B, T, directions * H), zero behind the end of each sequence, and lengths, int64
-            (B,) on the CPU, and returns (B, S). S is the module's `output_size` where it has one, else
-            directions * H.
+        pooling: `"last"` (each direction's state after its last step), `"mean"`, `"max"`, `"attention"`; several of
+            them, such as `("last", "max")`, side by side; or a module whose forward takes states
+            (B, T, directions * H), zero behind the end of each sequence, and lengths, int64 (B,) on the CPU, and
+            returns (B, S). S is the module's `output_size` where it has one, else directions * H.
         execution: How to run torch's own kernels: `"padded"`, `"packed"`, or `"auto"` for what measures faster on the
             model's device. The results agree.
         vocabulary: What encodes raw sequences for `predict`; kept with the model by `save`.
@@ -100,7 +100,7 @@ class RNNClassifier(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
-        pooling: PoolingName | nn.Module = "last",
+        pooling: PoolingName | Sequence[PoolingName] | nn.Module = "last",
         execution: ExecutionName = "auto",
         vocabulary: Vocabulary | None = None,
         classes: Sequence[Any] | None = None,
@@ -122,7 +122,7 @@ class RNNClassifier(nn.Module):
         with nullcontext() if seed is None else seeded(check_int("seed", seed, minimum=0)):
             self._build(pooling)
 
-    def _build(self, pooling: PoolingName | nn.Module) -> None:
+    def _build(self, pooling: PoolingName | Sequence[PoolingName] | nn.Module) -> None:
         """Make the layers, in the order in which a forward call runs through them."""
         states_size = self.hidden_size * (2 if self.bidirectional else 1)
         if self.vocab_size is not None:
@@ -138,10 +138,9 @@ class RNNClassifier(nn.Module):
             bidirectional=self.bidirectional,
             dropout=self.dropout_rate,
         )
-        self.pooling_name = "custom"
+        self.pooling_names = _check_pooling(pooling)
         if not isinstance(pooling, nn.Module):
-            self.pooling_name = check_choice("pooling", pooling, get_args(PoolingName))
-            pooling = build_pooling(pooling, states_size, self.bidirectional)
+            pooling = build_pooling(self.pooling_names, states_size, self.bidirectional)
         self.pooling = pooling
         self.dropout = nn.Dropout(self.dropout_rate)
         self.head = nn.Linear(getattr(pooling, "output_size", states_size), self.num_classes)
@@ -190,7 +189,7 @@ class RNNClassifier(nn.Module):
                 f"ids must be from 0 to {(self.vocab_size or 0) - 1}; got others: {error}. "
                 "Encode with the vocabulary that the model was made for."
             ) from error
-        if self.pooling_name == "custom":
+        if not self.pooling_names:  # a user's own pooling may rely on zeros
             states = zero_padding(states, lengths)
         logits: Tensor = self.head(self.dropout(self.pooling(states, lengths)))
         return logits
@@ -215,6 +214,16 @@ def _check_width(vocab_size: int | None, input_size: int | None) -> tuple[int | 
     if vocab_size is not None:
         return check_int("vocab_size", vocab_size, minimum=2), None
     return None, check_int("input_size", input_size)
+
+
+def _check_pooling(pooling: Any) -> tuple[PoolingName, ...]:
+    """Return the names of the poolings; none for a module of the user's own."""
+    if isinstance(pooling, nn.Module):
+        return ()
+    names = (pooling,) if isinstance(pooling, str) or not isinstance(pooling, Sequence) else tuple(pooling)
+    if not names:
+        raise InvalidArgumentError("pooling must name at least one pooling; got none. Pass, for instance, 'last'.")
+    return tuple(check_choice("pooling", name, get_args(PoolingName)) for name in names)
 
 
 def _check_vocabulary(vocabulary: Vocabulary | None, vocab_size: int | None) -> Vocabulary | None:

@@ -3,6 +3,7 @@
 Legend: B sequences, T steps of the longest, D = directions * H features of a state.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -68,8 +69,26 @@ class AttentionPooling(nn.Module):
         return pooled
 
 
-def build_pooling(name: PoolingName, size: int, bidirectional: bool) -> nn.Module:
-    """Make the pooling called `name` for states of `size` features."""
+class SeveralPoolings(nn.Module):
+    """The results of several poolings side by side."""
+
+    def __init__(self, poolings: list[nn.Module], size: int) -> None:
+        super().__init__()
+        self.poolings = nn.ModuleList(poolings)
+        self.output_size = size * len(poolings)
+
+    def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """Pool (B, T, D) to (B, output_size)."""
+        return torch.cat([pooling(states, lengths) for pooling in self.poolings], dim=1)
+
+
+def build_pooling(names: Sequence[PoolingName], size: int, bidirectional: bool) -> nn.Module:
+    """Make the poolings called `names` for states of `size` features: one, or several side by side."""
+    poolings = [_build_one(name, size, bidirectional) for name in names]
+    return poolings[0] if len(poolings) == 1 else SeveralPoolings(poolings, size)
+
+
+def _build_one(name: PoolingName, size: int, bidirectional: bool) -> nn.Module:
     if name == "last":
         return LastPooling(bidirectional)
     if name == "mean":
