@@ -17,10 +17,10 @@ Frequencies = SequenceDataset | Sequence[float] | Tensor
 def adjust_priors(model: RNNClassifier, *, trained_on: Frequencies, expected: Frequencies) -> None:
     """Move a model, in place, from the class frequencies that it was trained on to those that are expected.
 
-    Every probability is multiplied by expected / trained-on frequency of its class, and all are brought to a sum of 1
-    again: the log of that ratio is added to the bias of the head. This is for training data that were balanced, weighted
-    (`class_weight="balanced"` makes all classes count the same) or freed of duplicates, when what the model will meet is
-    not.
+    Every probability is multiplied by the ratio of the expected to the trained-on frequency of its class, and all are
+    brought to a sum of 1 again; the log of that ratio is added to the bias of the head. This is for training data that
+    were balanced, weighted (`class_weight="balanced"` makes all classes count the same) or freed of duplicates, when
+    what the model will meet is not.
 
     Args:
         model: The trained model.
@@ -45,7 +45,7 @@ def adjust_priors(model: RNNClassifier, *, trained_on: Frequencies, expected: Fr
     """
     shift = _log_shares("expected", expected, model) - _log_shares("trained_on", trained_on, model)
     with torch.no_grad():
-        model.head.bias += shift.to(model.head.bias)
+        model.head.bias.add_(shift.to(model.head.bias))
 
 
 def _log_shares(name: str, frequencies: Frequencies, model: RNNClassifier) -> Tensor:
@@ -55,7 +55,7 @@ def _log_shares(name: str, frequencies: Frequencies, model: RNNClassifier) -> Te
         counts = torch.as_tensor(frequencies, dtype=torch.float64)
     if counts.shape != (model.num_classes,) or not bool((counts > 0).all() and counts.isfinite().all()):
         raise InvalidArgumentError(
-            f"{name} must give {model.num_classes} finite frequencies above 0, one for each class; got {counts.tolist()}. "
-            "Every class must occur."
+            f"{name} must give {model.num_classes} finite frequencies above 0, one for each class; "
+            f"got {counts.tolist()}. Every class must occur."
         )
     return (counts / counts.sum()).log()
