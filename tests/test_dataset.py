@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from seqclf import InvalidArgumentError, InvalidDataError, SequenceDataset, Vocabulary, pad_collate
 from seqclf.data.encode import encode_features
+from seqclf.data.ragged import compact
 from tests import strategies
 
 Pairs = list[tuple[str, str]]
@@ -156,6 +157,10 @@ def test_ids_are_stored_compactly() -> None:
     assert more.sequences.values.dtype == torch.int32
     assert more[0][0].tolist() == list(range(2, 40_002))
     assert more[0][0].dtype == torch.int64
+
+
+def test_ids_of_the_largest_vocabularies_stay_wide() -> None:
+    assert compact(torch.tensor([3]), size=2**40).dtype == torch.int64
 
 
 def test_univariate_arrays_and_float32() -> None:

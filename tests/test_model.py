@@ -92,6 +92,15 @@ def test_dropout_acts_in_training_only_and_between_layers(cell: Any, execution: 
     assert not torch.allclose(first, second)
 
 
+@pytest.mark.parametrize("execution", ["padded", "packed"])
+def test_input_dropout_acts_in_training_only(execution: Any) -> None:
+    inputs, lengths = torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([3, 2])
+    model = tiny(input_dropout=0.5, execution=execution)
+    assert torch.equal(model(inputs, lengths), tiny(execution=execution)(inputs, lengths))
+    torch.manual_seed(0)
+    assert not torch.allclose(model.train()(inputs, lengths), model(inputs, lengths))
+
+
 def test_for_dataset_remembers() -> None:
     texts = SequenceDataset.from_pairs([("ab", "x"), ("b", "y")])
     model = RNNClassifier.for_dataset(texts, cell="gru", hidden_size=5)
@@ -119,6 +128,7 @@ def test_for_dataset_remembers() -> None:
         ({"vocab_size": None, "input_size": 0}, r"input_size must be an integer of at least 1"),
         ({"dropout": 1.0}, r"dropout must be a number from 0 up to, but not including, 1; got 1\.0"),
         ({"dropout": "0.5"}, r"dropout must be a number from 0"),
+        ({"input_dropout": -0.1}, r"input_dropout must be a number from 0"),
         ({"seed": -1}, r"seed must be an integer of at least 0"),
         ({"cell": "ltsm"}, r"cell must be one of 'lstm', .* got 'ltsm'\. Did you mean 'lstm'\?"),
         ({"cell": nn.LSTMCell(1, 1)}, r"Pass the class or a function that makes it"),

@@ -107,6 +107,7 @@ def _describe(model: RNNClassifier) -> dict[str, Any]:
             "num_layers": model.num_layers,
             "bidirectional": model.bidirectional,
             "dropout": model.dropout_rate,
+            "input_dropout": model.input_dropout_rate,
             "execution": model.execution,
         },
         "cell": cell_name(model.cell),

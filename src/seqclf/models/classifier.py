@@ -32,6 +32,7 @@ class ModelOptions(TypedDict, total=False):
     num_layers: int
     bidirectional: bool
     dropout: float
+    input_dropout: float
     pooling: PoolingName | Sequence[PoolingName] | nn.Module
     execution: ExecutionName
     seed: int | None
@@ -59,6 +60,8 @@ class RNNClassifier(nn.Module):
         bidirectional: Whether each layer also reads backwards; states are then the two halves, 2 * H wide.
         dropout: The probability with which, in training, outputs of a layer are dropped before the next layer and
             features of the pooled vector before the head.
+        input_dropout: The probability with which, in training, features of the embedded symbols, or of the inputs, are
+            dropped.
         pooling: `"last"` (each direction's state after its last step), `"mean"`, `"max"`, `"attention"`; several of
             them, such as `("last", "max")`, side by side; or a module whose forward takes states
             (B, T, directions * H), zero behind the end of each sequence, and lengths, int64 (B,) on the CPU, and
@@ -100,6 +103,7 @@ class RNNClassifier(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
         pooling: PoolingName | Sequence[PoolingName] | nn.Module = "last",
         execution: ExecutionName = "auto",
         vocabulary: Vocabulary | None = None,
@@ -114,6 +118,7 @@ class RNNClassifier(nn.Module):
         self.num_layers = check_int("num_layers", num_layers)
         self.bidirectional = bool(bidirectional)
         self.dropout_rate = check_probability("dropout", dropout)
+        self.input_dropout_rate = check_probability("input_dropout", input_dropout)
         self.execution = check_choice("execution", execution, get_args(ExecutionName))
         self.cell = cell
         self.vocab_size, self.input_size = _check_width(vocab_size, input_size)
@@ -129,6 +134,7 @@ class RNNClassifier(nn.Module):
             self.embedding: nn.Module = nn.Embedding(self.vocab_size, self.embedding_dim, padding_idx=0)
         else:
             self.embedding = nn.Identity()
+        self.input_dropout = nn.Dropout(self.input_dropout_rate)
         width = self.embedding_dim if self.input_size is None else self.input_size
         self.encoder = build_encoder(
             self.cell,
@@ -183,7 +189,7 @@ class RNNClassifier(nn.Module):
         if self.input_size is not None:
             inputs = inputs.to(self.head.weight.dtype)
         try:
-            states = encode(self.encoder, self.embedding, inputs, lengths, self.execution)  # (B, T, directions * H)
+            states = encode(self.encoder, self._embed, inputs, lengths, self.execution)  # (B, T, directions * H)
         except IndexError as error:
             raise InvalidDataError(
                 f"ids must be from 0 to {(self.vocab_size or 0) - 1}; got others: {error}. "
@@ -193,6 +199,11 @@ class RNNClassifier(nn.Module):
             states = zero_padding(states, lengths)
         logits: Tensor = self.head(self.dropout(self.pooling(states, lengths)))
         return logits
+
+    def _embed(self, steps: Tensor) -> Tensor:
+        """Return the vectors (..., E) that stand for `steps`, ids of shape (...) or features (..., F)."""
+        vectors: Tensor = self.input_dropout(self.embedding(steps))
+        return vectors
 
     @property
     def device(self) -> torch.device:

@@ -1,11 +1,16 @@
 """Encoders: stacked, one- or two-directional recurrences. torch's own for the built-in cells, ours for any other."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from seqclf.errors import InvalidArgumentError
 from seqclf.models.cells import Cell, CellFactory, CellName, State
+
+# What turns steps, ids (...) or features (..., F), into the vectors (..., E) that an encoder reads.
+Embed = Callable[[Tensor], Tensor]
 
 
 def build_encoder(

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from seqclf.models.encoder import CellEncoder
+from seqclf.models.encoder import CellEncoder, Embed
 from seqclf.models.execution import packed, padded
 
 ExecutionName = Literal["auto", "padded", "packed"]
@@ -18,7 +18,7 @@ ExecutionName = Literal["auto", "padded", "packed"]
 
 def encode(
     encoder: nn.RNNBase | CellEncoder,
-    embed: nn.Module,
+    embed: Embed,
     inputs: Tensor | PackedSequence,
     lengths: Tensor,
     execution: ExecutionName,

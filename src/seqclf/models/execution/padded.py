@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from seqclf.models.encoder import Embed
+
 _KERNELS: dict[str, Any] = {
     "LSTM": torch.lstm,
     "GRU": torch.gru,
@@ -19,7 +21,7 @@ _KERNELS: dict[str, Any] = {
 }
 
 
-def run(encoder: nn.RNNBase, embed: nn.Module, inputs: Tensor | PackedSequence, lengths: Tensor) -> Tensor:
+def run(encoder: nn.RNNBase, embed: Embed, inputs: Tensor | PackedSequence, lengths: Tensor) -> Tensor:
     """Return the states (B, T, directions * H); behind the end of each sequence they are meaningless but finite."""
     if isinstance(inputs, PackedSequence):
         inputs, _ = pad_packed_sequence(inputs, batch_first=True)
