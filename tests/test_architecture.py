@@ -23,10 +23,9 @@ ROOMS = [
     ["models.encoder", "models.inputs", "models.pooling"],
     ["models.execution"],
     ["models.classifier"],
-    ["models.priors"],
     ["metrics"],
     ["training.history", "training.inference", "training.stopping"],
-    ["training.evaluate"],
+    ["training.calibration", "training.evaluate"],
     ["training.fit"],
     ["persistence", "plotting"],
 ]

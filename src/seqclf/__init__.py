@@ -16,9 +16,9 @@ from seqclf.errors import (
     TrainingError,
 )
 from seqclf.models.classifier import RNNClassifier
-from seqclf.models.priors import adjust_priors
 from seqclf.persistence import load, save
 from seqclf.plotting import plot_confusion, plot_history
+from seqclf.training.calibration import adjust_priors, calibrate
 from seqclf.training.evaluate import Evaluation, evaluate
 from seqclf.training.fit import EpochEnd, fit
 from seqclf.training.history import History
@@ -45,6 +45,7 @@ __all__ = [
     "Vocabulary",
     "__version__",
     "adjust_priors",
+    "calibrate",
     "download_names",
     "evaluate",
     "fit",

@@ -1,0 +1,114 @@
+"""Probabilities that can be believed: as sure as the model is right, and for the class frequencies to be expected."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from seqclf.data.dataset import SequenceDataset
+from seqclf.errors import InvalidArgumentError
+from seqclf.models.classifier import RNNClassifier
+from seqclf.training.inference import check_labels, compute_logits, encode_for
+
+__all__ = ["adjust_priors", "calibrate"]
+
+Frequencies = SequenceDataset | Sequence[float] | Tensor
+
+
+def calibrate(model: RNNClassifier, validation_data: SequenceDataset, *, batch_size: int = 256) -> float:
+    """Make a model, in place, as sure as it is right on data that it was not trained on: temperature scaling.
+
+    Networks that fit their training data well are too sure of themselves elsewhere. All logits are divided by the one
+    temperature that makes the mean negative log-likelihood of `validation_data` least, between 0.05 and 20; the head's
+    weights take it in, so nothing else changes. No prediction does, but probabilities, and whatever weighs them,
+    such as `adjust_priors`, get better.
+
+    Args:
+        model: The trained model.
+        validation_data: Labelled sequences that were not trained on, encoded with the model's vocabulary.
+        batch_size: How many sequences to run at once.
+
+    Returns:
+        The temperature: above 1 where the model was too sure.
+
+    Raises:
+        InvalidDataError: `validation_data` do not fit the model.
+
+    Source:
+        Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
+
+    Example:
+        >>> from seqclf import RNNClassifier, SequenceDataset, calibrate, evaluate, fit
+        >>> train = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b"), ("ab", "a"), ("ba", "b")])
+        >>> other = SequenceDataset.from_pairs([("abb", "a"), ("ba", "a"), ("bb", "b")], vocabulary=train.vocabulary)
+        >>> model = RNNClassifier.for_dataset(train, hidden_size=8, seed=0)
+        >>> history = fit(model, train, epochs=30, progress=False)
+        >>> before = evaluate(model, other).loss
+        >>> calibrate(model, other) > 1, evaluate(model, other).loss < before
+        (True, True)
+    """
+    check_labels(model, validation_data)
+    logits = compute_logits(model, encode_for(model, validation_data), batch_size).double()
+
+    def loss(log_temperature: float) -> float:
+        return float(cross_entropy(logits / math.exp(log_temperature), validation_data.labels))
+
+    # The loss is convex in 1 / temperature, so it has one valley, which closing in from both sides finds.
+    low, high = math.log(0.05), math.log(20.0)
+    while high - low > 1e-4:
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        low, high = (low, right) if loss(left) <= loss(right) else (left, high)
+    temperature = math.exp((low + high) / 2)
+    with torch.no_grad():
+        model.head.weight.div_(temperature)
+        model.head.bias.div_(temperature)
+    return temperature
+
+
+def adjust_priors(model: RNNClassifier, *, trained_on: Frequencies, expected: Frequencies) -> None:
+    """Move a model, in place, from the class frequencies that it was trained on to those that are expected.
+
+    Every probability is multiplied by the ratio of the expected to the trained-on frequency of its class, and all are
+    brought to a sum of 1 again; the log of that ratio is added to the bias of the head. This is for training data that
+    were balanced, weighted (`class_weight="balanced"` makes all classes count the same) or freed of duplicates, when
+    what the model will meet is not.
+
+    Args:
+        model: The trained model.
+        trained_on: The class frequencies of its training: a dataset, or C positive numbers in the order of its classes.
+        expected: The class frequencies to expect, likewise.
+
+    Raises:
+        InvalidArgumentError: There are not C numbers, or one is not finite and positive (a class that never occurs).
+
+    Source:
+        Saerens, Latinne and Decaestecker, Adjusting the Outputs of a Classifier to New a Priori Probabilities, Neural
+        Computation 14(1), 2002, equation 2.4.
+
+    Example:
+        >>> from seqclf import RNNClassifier, Vocabulary, adjust_priors, predict_proba
+        >>> model = RNNClassifier(2, vocab_size=4, vocabulary=Vocabulary("ab"), seed=0)
+        >>> before = predict_proba(model, ["ab"])[0]
+        >>> adjust_priors(model, trained_on=[1, 1], expected=[9, 1])
+        >>> after = predict_proba(model, ["ab"])[0]
+        >>> round(float(after[0] / after[1] / (before[0] / before[1])), 3)
+        9.0
+    """
+    shift = _log_shares("expected", expected, model) - _log_shares("trained_on", trained_on, model)
+    with torch.no_grad():
+        model.head.bias.add_(shift.to(model.head.bias))
+
+
+def _log_shares(name: str, frequencies: Frequencies, model: RNNClassifier) -> Tensor:
+    if isinstance(frequencies, SequenceDataset):
+        counts = torch.bincount(frequencies.labels, minlength=len(frequencies.classes)).double()
+    else:
+        counts = torch.as_tensor(frequencies, dtype=torch.float64)
+    if counts.shape != (model.num_classes,) or not bool((counts > 0).all() and counts.isfinite().all()):
+        raise InvalidArgumentError(
+            f"{name} must give {model.num_classes} finite frequencies above 0, one for each class; "
+            f"got {counts.tolist()}. Every class must occur."
+        )
+    return (counts / counts.sum()).log()
