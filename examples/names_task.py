@@ -42,7 +42,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "LSTM, 2 x 256": {"cell": "lstm", "hidden_size": 256, "num_layers": 2},
     "GRU, 128": {"cell": "gru", "hidden_size": 128},
 }
-BOTH_WAYS: dict[str, Any] = {"bidirectional": True, "pooling": ("last", "mean")}
+BOTH_WAYS: dict[str, Any] = {"bidirectional": True, "pooling": ("last", "mean", "max")}
 
 
 @dataclass

@@ -70,6 +70,19 @@ def load(path: PathLike, *, cell: CellFactory | None = None, pooling: nn.Module 
     Raises:
         FileFormatError: The file is missing, truncated, altered, not a model, or of a newer version.
         InvalidArgumentError: The model needs a `cell` or `pooling` that was not given.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from torch import nn
+        >>> from seqclf import RNNClassifier, load, save
+        >>> def make_cell(input_size, hidden_size):
+        ...     return nn.LSTMCell(input_size, hidden_size, bias=False)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(RNNClassifier(2, vocab_size=9, cell=make_cell), Path(folder) / "model.safetensors")
+        ...     model = load(Path(folder) / "model.safetensors", cell=make_cell)
+        >>> model.training, model.num_classes
+        (False, 2)
     """
     content = read_bytes(path, "model file")
     try:
