@@ -200,6 +200,15 @@ def test_a_cell_that_returns_something_else(result: Any, got: str) -> None:
         model(IDS, [3, 3])
 
 
+def test_an_error_of_an_own_cell_comes_through_as_it_is() -> None:
+    class Broken(nn.GRUCell):
+        def forward(self, x_t: Tensor, state: Tensor | None = None) -> Tensor:
+            raise IndexError("my own mistake")
+
+    with pytest.raises(IndexError, match="my own mistake"):
+        tiny(cell=Broken)(IDS, [3, 1])
+
+
 def test_cells_see_shrinking_batches() -> None:
     sizes = []
 

@@ -188,13 +188,7 @@ class RNNClassifier(nn.Module):
         lengths = check_inputs(inputs, lengths, self.input_size)
         if self.input_size is not None:
             inputs = inputs.to(self.head.weight.dtype)
-        try:
-            states = encode(self.encoder, self._embed, inputs, lengths, self.execution)  # (B, T, directions * H)
-        except IndexError as error:
-            raise InvalidDataError(
-                f"ids must be from 0 to {(self.vocab_size or 0) - 1}; got others: {error}. "
-                "Encode with the vocabulary that the model was made for."
-            ) from error
+        states = encode(self.encoder, self._embed, inputs, lengths, self.execution)  # (B, T, directions * H)
         if not self.pooling_names:  # a user's own pooling may rely on zeros
             states = zero_padding(states, lengths)
         logits: Tensor = self.head(self.dropout(self.pooling(states, lengths)))
@@ -202,8 +196,15 @@ class RNNClassifier(nn.Module):
 
     def _embed(self, steps: Tensor) -> Tensor:
         """Return the vectors (..., E) that stand for `steps`, ids of shape (...) or features (..., F)."""
-        vectors: Tensor = self.input_dropout(self.embedding(steps))
-        return vectors
+        try:
+            vectors = self.embedding(steps)
+        except IndexError as error:
+            raise InvalidDataError(
+                f"ids must be from 0 to {(self.vocab_size or 0) - 1}; got others: {error}. "
+                "Encode with the vocabulary that the model was made for."
+            ) from error
+        dropped: Tensor = self.input_dropout(vectors)
+        return dropped
 
     @property
     def device(self) -> torch.device:
