@@ -162,6 +162,13 @@ def flip_middle(archive: bytes) -> bytes:
     return archive[:middle] + bytes([archive[middle] ^ 0xFF]) + archive[middle + 1 :]
 
 
+def garbles_the_length(handler: http.server.BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "many")
+    handler.end_headers()
+    handler.wfile.write(zipped(FILES))
+
+
 def refuses(handler: http.server.BaseHTTPRequestHandler) -> None:
     handler.send_error(404)
 
@@ -179,6 +186,7 @@ def is_slow(handler: http.server.BaseHTTPRequestHandler) -> None:
     [
         (refuses, r"could not be fetched from http://127.*: HTTP Error 404"),
         (hangs_up, r"could not be fetched from http://127"),
+        (garbles_the_length, r"could not be fetched from http://127.*'many'"),
         (is_slow, r"could not be fetched from http://127.*timed out"),
         (sends(zipped(FILES)[:60], length=500), r"(broke off: got 60 of 500 bytes)|could not be fetched"),
         (sends(zipped(FILES)[:60]), r"must be a zip archive .*; got File is not a zip file"),

@@ -201,7 +201,7 @@ def test_early_stopping_goes_back_to_the_best() -> None:
     assert evaluate(model, DATA).loss == pytest.approx(min(history["val_loss"]))
 
 
-def test_early_stopping_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_early_stopping_rules() -> None:
     def epochs_until_stop(rule: EarlyStopping, values: list[float]) -> int:
         best = seqclf.training.stopping.BestSoFar(rule)
         stops = [best.update(epoch, value, model) for epoch, value in enumerate(values)]

@@ -131,6 +131,7 @@ def test_repr_and_inequality() -> None:
         (lambda: Vocabulary.from_dict({"format": "other"}), r"must have the format 'seqclf-vocabulary'"),
         (lambda: Vocabulary.from_dict(Vocabulary("a").to_dict() | {"version": 2}), r"version 1 or older; got 2"),
         (lambda: Vocabulary.from_dict(Vocabulary("a").to_dict() | {"kind": "x"}), r"a kind and distinct symbols"),
+        (lambda: Vocabulary.from_dict(Vocabulary("a").to_dict() | {"kind": [1]}), r"a kind and distinct symbols"),
         (lambda: Vocabulary.from_dict(Vocabulary("a").to_dict() | {"symbols": ["ab"]}), r"a kind and distinct symbols"),
         (lambda: Vocabulary.from_dict(Vocabulary("a").to_dict() | {"symbols": [1.5]}), r"a kind and distinct symbols"),
     ],

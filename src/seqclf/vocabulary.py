@@ -230,7 +230,7 @@ class Vocabulary:
         symbols, kind, strict = content.get("symbols"), content.get("kind"), content.get("strict")
         is_text = kind == "text"
         if (
-            kind not in {"text", "tokens"}
+            kind not in ("text", "tokens")  # not a set: what stands in a file need not be hashable
             or not isinstance(strict, bool)
             or not isinstance(symbols, list)
             or not all(type(symbol) is str or (type(symbol) is int and not is_text) for symbol in symbols)

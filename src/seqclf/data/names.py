@@ -140,12 +140,12 @@ def _fetch(url: str, timeout: float) -> bytes:
                     raise DownloadError(
                         f"the names data must be under {_MAX_BYTES:,} bytes; got more from {url}. {remedy}"
                     )
-            expected = response.headers.get("Content-Length")
+            expected = int(response.headers.get("Content-Length", content.tell()))
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         raise DownloadError(f"the names data could not be fetched from {url}: {error}. {remedy}") from error
-    if expected is not None and content.tell() != int(expected):
+    if content.tell() != expected:
         raise DownloadError(
-            f"the names data broke off: got {content.tell():,} of {int(expected):,} bytes from {url}. {remedy}"
+            f"the names data broke off: got {content.tell():,} of {expected:,} bytes from {url}. {remedy}"
         )
     return content.getvalue()
 

@@ -32,9 +32,10 @@ def encode(
 def _is_packed(execution: ExecutionName, encoder: nn.RNNBase, inputs: Tensor | PackedSequence) -> bool:
     """Tell whether torch's own encoder should run packed.
 
-    On the CPU padded beats packed for batches of like lengths: 1.2 to 4.9 times for an LSTM, 1.0 to 3.1 for a GRU,
-    1.1 to 2.0 for a plain RNN in training (torch 2.13, 2 threads, lengths 5-9 and 58-62, batches 1-256). On other
-    devices a packed sequence keeps a bidirectional layer in one call.
+    On the CPU padded mostly beats packed for batches of like lengths. In training it was 1.2 to 4.9 times as fast for
+    an LSTM, 0.98 to 3.1 for a GRU, 1.05 to 2.0 for a plain RNN; in inference 0.8 to 3.1 for all (torch 2.13, two
+    threads, one direction, hidden 128, lengths 5-9 and 58-62, batches 1-256). On other devices, where nothing was
+    measured, a packed sequence keeps a bidirectional layer in one call.
     """
     if execution != "auto":
         return execution == "packed"
