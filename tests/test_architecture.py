@@ -17,17 +17,22 @@ ROOMS = [
     ["checks", "files", "seeding"],
     ["vocabulary"],
     ["data.ragged"],
-    ["data.batch", "data.encode", "data.sampling", "data.split", "data.sources"],
-    ["data.dataset", "data.names"],
+    ["data.batch", "data.duplicates", "data.encode", "data.sampling", "data.split", "data.sources"],
+    ["data.dataset", "data.names", "data.report"],
     ["models.cells"],
-    ["models.encoder", "models.inputs", "models.pooling"],
+    ["models.dropout", "models.encoder", "models.inputs", "models.pooling"],
     ["models.execution"],
     ["models.classifier"],
     ["metrics"],
-    ["training.history", "training.inference", "training.stopping"],
+    ["training.history", "training.inference", "training.interval", "training.stopping"],
     ["training.calibration", "training.evaluate"],
-    ["training.fit"],
-    ["persistence", "plotting"],
+    ["training.compare", "training.fit"],
+    ["persistence"],
+    ["study.options"],
+    ["study.run"],
+    ["study.cache", "study.result"],
+    ["study"],
+    ["plotting"],
 ]
 
 
@@ -43,7 +48,7 @@ def modules() -> dict[str, Path]:
     found = {}
     for path in SOURCE.rglob("*.py"):
         name = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
-        if name not in {"__init__", "data", "models", "training"}:
+        if name not in {"__init__", "data", "models", "study", "training"}:
             found[name] = path
     return found
 

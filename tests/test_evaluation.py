@@ -57,7 +57,7 @@ def test_one_answer_for_each_sequence_in_order(model: RNNClassifier, sequences: 
 )
 def test_metrics_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     labels, predictions = np.array(pairs).T
-    result = Evaluation(0.0, labels, predictions, tuple("abcde"))
+    result = Evaluation(np.zeros(len(labels)), labels, predictions, tuple("abcde"))
     assert (result.confusion_matrix == confusion_matrix(labels, predictions, labels=range(5))).all()
     assert result.accuracy == pytest.approx((labels == predictions).mean())
     assert result.macro_f1 == pytest.approx(f1_score(labels, predictions, average="macro", zero_division=0))

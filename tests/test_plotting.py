@@ -9,7 +9,7 @@ from seqclf import Evaluation, History, MissingDependencyError, plot_confusion, 
 
 
 def test_confusion_shows_shares_of_the_true_class() -> None:
-    result = Evaluation(0.5, np.array([0, 0, 0, 0, 1]), np.array([0, 0, 0, 1, 1]), ("cat", "dog", "eel"))
+    result = Evaluation(np.full(5, 0.5), np.array([0, 0, 0, 0, 1]), np.array([0, 0, 0, 1, 1]), ("cat", "dog", "eel"))
     axes = plot_confusion(result).axes[0]
     assert {text.get_text() for text in axes.texts} == {"75", "25", "100"}
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cat (4)", "dog (1)", "eel (0)"]

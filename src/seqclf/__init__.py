@@ -4,6 +4,7 @@ from seqclf._version import __version__
 from seqclf.data.batch import Batch, pack_collate, pad_collate
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.names import download_names, load_names
+from seqclf.data.report import DataReport
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.data.sources import fold_ascii, read_folder
 from seqclf.errors import (
@@ -18,34 +19,42 @@ from seqclf.errors import (
 from seqclf.models.classifier import RNNClassifier
 from seqclf.persistence import load, save
 from seqclf.plotting import plot_confusion, plot_history
+from seqclf.study import StudyResult, run_study
 from seqclf.training.calibration import adjust_priors, calibrate
+from seqclf.training.compare import Comparison, compare
 from seqclf.training.evaluate import Evaluation, evaluate
 from seqclf.training.fit import EpochEnd, fit
 from seqclf.training.history import History
 from seqclf.training.inference import predict, predict_proba
+from seqclf.training.interval import Interval
 from seqclf.training.stopping import EarlyStopping
 from seqclf.vocabulary import Vocabulary
 
 __all__ = [
     "Batch",
     "BucketBatchSampler",
+    "Comparison",
+    "DataReport",
     "DownloadError",
     "EarlyStopping",
     "EpochEnd",
     "Evaluation",
     "FileFormatError",
     "History",
+    "Interval",
     "InvalidArgumentError",
     "InvalidDataError",
     "MissingDependencyError",
     "RNNClassifier",
     "SeqclfError",
     "SequenceDataset",
+    "StudyResult",
     "TrainingError",
     "Vocabulary",
     "__version__",
     "adjust_priors",
     "calibrate",
+    "compare",
     "download_names",
     "evaluate",
     "fit",
@@ -59,5 +68,6 @@ __all__ = [
     "predict",
     "predict_proba",
     "read_folder",
+    "run_study",
     "save",
 ]

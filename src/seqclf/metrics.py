@@ -26,13 +26,15 @@ class ClassMetrics:
     support: int
 
 
-def confusion_matrix(labels: Indices, predictions: Indices, num_classes: int) -> Indices:
-    """Count each pair of a true class (row) and a predicted one (column): int64 of shape (C, C)."""
+def confusion_matrix(
+    labels: Indices, predictions: Indices, num_classes: int, weights: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[Any]:
+    """Count each pair of a true class (row) and a predicted one (column): int64, or float64 with weights, (C, C)."""
     cells = labels * num_classes + predictions
-    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+    return np.bincount(cells, weights, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def class_metrics(matrix: Indices) -> list[ClassMetrics]:
+def class_metrics(matrix: npt.NDArray[Any]) -> list[ClassMetrics]:
     """Return precision, recall, F1 and support of each class of a confusion matrix."""
     hits = np.diag(matrix)
     predicted, support = matrix.sum(0), matrix.sum(1)
@@ -43,7 +45,7 @@ def class_metrics(matrix: Indices) -> list[ClassMetrics]:
     return [ClassMetrics(*row) for row in rows]
 
 
-def macro_f1(matrix: Indices) -> float:
+def macro_f1(matrix: npt.NDArray[Any]) -> float:
     """Return the mean F1 of the classes that occur, as a true label or as a prediction; each counts the same.
 
     Source:
@@ -54,5 +56,7 @@ def macro_f1(matrix: Indices) -> float:
     return float(f1[occurs].mean())
 
 
-def _ratio(numerator: Indices, denominator: Indices) -> npt.NDArray[np.float64]:
-    return np.divide(numerator, denominator, out=np.zeros(len(numerator)), where=denominator > 0)
+def _ratio(numerator: npt.NDArray[Any], denominator: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    ratio: npt.NDArray[np.float64]
+    ratio = np.divide(numerator, denominator, out=np.zeros(len(numerator)), where=denominator > 0)
+    return ratio

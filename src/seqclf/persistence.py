@@ -121,6 +121,7 @@ def _describe(model: RNNClassifier) -> dict[str, Any]:
             "bidirectional": model.bidirectional,
             "dropout": model.dropout_rate,
             "input_dropout": model.input_dropout_rate,
+            "symbol_dropout": model.symbol_dropout_rate,
             "execution": model.execution,
         },
         "cell": cell_name(model.cell),

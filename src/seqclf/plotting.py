@@ -37,7 +37,7 @@ def plot_confusion(result: Evaluation, *, title: str = "") -> "Figure":
     Example:
         >>> import numpy as np
         >>> from seqclf import Evaluation, plot_confusion
-        >>> result = Evaluation(0.5, np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), ("cat", "dog"))
+        >>> result = Evaluation(np.full(4, 0.5), np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), ("cat", "dog"))
         >>> figure = plot_confusion(result)
         >>> figure.axes[0].get_xlabel()
         'predicted class'

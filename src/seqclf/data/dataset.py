@@ -1,6 +1,8 @@
 """SequenceDataset: labelled sequences of many lengths in one ragged store."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -12,9 +14,11 @@ from typing_extensions import Self
 
 from seqclf.checks import check_int
 from seqclf.data.batch import Batch
+from seqclf.data.duplicates import Groups, duplicate_groups, members
 from seqclf.data.encode import are_features, encode_features, encode_tokens, refuse_mixed_kinds
 from seqclf.data.ragged import Indices, Ragged
-from seqclf.data.split import choose_groups, duplicate_groups
+from seqclf.data.report import DataReport, build_report
+from seqclf.data.split import choose_groups
 from seqclf.errors import InvalidArgumentError, InvalidDataError, did_you_mean
 from seqclf.vocabulary import Vocabulary, sort_symbols
 
@@ -141,6 +145,34 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         """The number of features of each step; None for strings and tokens."""
         return None if self.sequences.is_tokens else self.sequences.values.shape[1]
 
+    @cached_property
+    def groups(self) -> Groups:
+        """Which sequences are equal: int64 of shape (len,), the same number for each, from 0 by first appearance.
+
+        Example:
+            >>> SequenceDataset.from_pairs([("ab", "x"), ("ba", "y"), ("ab", "z")]).groups
+            array([0, 1, 0])
+        """
+        return duplicate_groups(self.sequences)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of all that is in the dataset: sequences, labels, classes and vocabulary; 64 hexadecimal digits.
+
+        Example:
+            >>> one, same, other = (SequenceDataset.from_pairs([("ab", label)]) for label in ("x", "x", "y"))
+            >>> one.fingerprint == same.fingerprint, one.fingerprint == other.fingerprint
+            (True, False)
+        """
+        digest = hashlib.sha256()
+        for tensor in (self.sequences.values, self.sequences.offsets, self.labels):
+            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.contiguous().numpy().data)
+        vocabulary = self.vocabulary
+        known = () if vocabulary is None else (vocabulary.symbols, vocabulary.is_text, vocabulary.strict)
+        digest.update(repr((self.classes, known)).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -179,14 +211,32 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             >>> len(SequenceDataset.from_pairs(pairs).drop_duplicates())
             3
         """
-        labels = self.labels.tolist()
-        # In a dict the first to come keeps a key; reversed, so that the first of the dataset is the last to be put in.
-        firsts = [
-            index
-            for group in duplicate_groups(self.sequences)
-            for index in {labels[member]: member for member in reversed(group)}.values()
-        ]
-        return self.subset(sorted(firsts))
+        pairs = self.groups * len(self.classes) + self.labels.numpy()
+        _, firsts = np.unique(pairs, return_index=True)
+        return self.subset(np.sort(firsts))
+
+    def report(self, other: "SequenceDataset | None" = None) -> DataReport:
+        """Examine the data for what flatters or limits any figure measured on them.
+
+        Args:
+            other: A second dataset, encoded with the same vocabulary and classes, such as the test data: the report
+                then says how much of it stands in this one.
+
+        Raises:
+            InvalidArgumentError: `other` is encoded otherwise.
+
+        Example:
+            >>> pairs = [("ab", "x"), ("ab", "x"), ("ab", "y"), ("ba", "y")]
+            >>> report = SequenceDataset.from_pairs(pairs).report()
+            >>> report.n, report.distinct, report.ambiguous, report.ceiling
+            (4, 2, 1, 0.75)
+            >>> print(report)  # doctest: +ELLIPSIS
+            sequences    4, of which 2 are different; the most frequent stands 3 times
+            labels       1 sequences have several; at most 75.0 % accuracy
+            majority     50.0 % is what always answering the largest class gets
+            ...
+        """
+        return build_report(self, other)
 
     def split(
         self, test_size: float = 0.2, *, seed: int = 0, stratify: bool = True, group_duplicates: bool = True
@@ -215,7 +265,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         """
         share = self._test_share(test_size)
         check_int("seed", seed, minimum=0)
-        groups = duplicate_groups(self.sequences) if group_duplicates else [[index] for index in range(len(self))]
+        groups = members(self.groups if group_duplicates else np.arange(len(self)))
         strata = self.labels.tolist() if stratify else [0] * len(self)
         test = choose_groups(groups, strata, share, seed)
         if not 0 < len(test) < len(self):

@@ -76,3 +76,9 @@ def compact(ids: Tensor, size: int) -> Tensor:
         if size <= torch.iinfo(dtype).max + 1:
             return ids.to(dtype)
     return ids
+
+
+def concatenate(first: Ragged, second: Ragged) -> Ragged:
+    """Return the sequences of both, in order."""
+    offsets = torch.cat([first.offsets, second.offsets[1:] + first.offsets[-1]])
+    return Ragged(torch.cat([first.values, second.values]), offsets)

@@ -4,18 +4,6 @@ from collections import Counter
 
 import numpy as np
 
-from seqclf.data.ragged import Ragged
-
-
-def duplicate_groups(sequences: Ragged) -> list[list[int]]:
-    """Return the indices of equal sequences together, the groups in order of their first member."""
-    raw = sequences.values.numpy()
-    offsets = sequences.offsets.tolist()
-    groups: dict[bytes, list[int]] = {}
-    for index in range(len(sequences)):
-        groups.setdefault(raw[offsets[index] : offsets[index + 1]].tobytes(), []).append(index)
-    return list(groups.values())
-
 
 def choose_groups(groups: list[list[int]], strata: list[int], share: float, seed: int) -> list[int]:
     """Choose whole groups whose members make up about `share` of every stratum.

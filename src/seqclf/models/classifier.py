@@ -13,6 +13,7 @@ from seqclf.checks import check_choice, check_int, check_probability
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.models.cells import CellFactory, CellName, check_cell
+from seqclf.models.dropout import SymbolDropout
 from seqclf.models.encoder import build_encoder
 from seqclf.models.execution import ExecutionName, encode
 from seqclf.models.inputs import check_inputs
@@ -33,6 +34,7 @@ class ModelOptions(TypedDict, total=False):
     bidirectional: bool
     dropout: float
     input_dropout: float
+    symbol_dropout: float
     pooling: PoolingName | Sequence[PoolingName] | nn.Module
     execution: ExecutionName
     seed: int | None
@@ -62,6 +64,7 @@ class RNNClassifier(nn.Module):
             features of the pooled vector before the head.
         input_dropout: The probability with which, in training, features of the embedded symbols, or of the inputs, are
             dropped.
+        symbol_dropout: The probability with which, in training, a symbol becomes the unknown symbol.
         pooling: `"last"` (each direction's state after its last step), `"mean"`, `"max"`, `"attention"`; several of
             them, such as `("last", "max")`, side by side; or a module whose forward takes states
             (B, T, directions * H), zero behind the end of each sequence, and lengths, int64 (B,) on the CPU, and
@@ -104,6 +107,7 @@ class RNNClassifier(nn.Module):
         bidirectional: bool = False,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
+        symbol_dropout: float = 0.0,
         pooling: PoolingName | Sequence[PoolingName] | nn.Module = "last",
         execution: ExecutionName = "auto",
         vocabulary: Vocabulary | None = None,
@@ -119,9 +123,14 @@ class RNNClassifier(nn.Module):
         self.bidirectional = bool(bidirectional)
         self.dropout_rate = check_probability("dropout", dropout)
         self.input_dropout_rate = check_probability("input_dropout", input_dropout)
+        self.symbol_dropout_rate = check_probability("symbol_dropout", symbol_dropout)
         self.execution = check_choice("execution", execution, get_args(ExecutionName))
         self.cell = cell
         self.vocab_size, self.input_size = _check_width(vocab_size, input_size)
+        if self.input_size is not None and self.symbol_dropout_rate:
+            raise InvalidArgumentError(
+                f"symbol_dropout must be 0 for float sequences; got {symbol_dropout!r}. Use input_dropout."
+            )
         self.vocabulary = _check_vocabulary(vocabulary, self.vocab_size)
         self.classes = _check_classes(classes, self.num_classes)
         with nullcontext() if seed is None else seeded(check_int("seed", seed, minimum=0)):
@@ -134,6 +143,7 @@ class RNNClassifier(nn.Module):
             self.embedding: nn.Module = nn.Embedding(self.vocab_size, self.embedding_dim, padding_idx=0)
         else:
             self.embedding = nn.Identity()
+        self.symbol_dropout = SymbolDropout(self.symbol_dropout_rate)
         self.input_dropout = nn.Dropout(self.input_dropout_rate)
         width = self.embedding_dim if self.input_size is None else self.input_size
         self.encoder = build_encoder(
@@ -197,7 +207,7 @@ class RNNClassifier(nn.Module):
     def _embed(self, steps: Tensor) -> Tensor:
         """Return the vectors (..., E) that stand for `steps`, ids of shape (...) or features (..., F)."""
         try:
-            vectors = self.embedding(steps)
+            vectors = self.embedding(self.symbol_dropout(steps) if self.input_size is None else steps)
         except IndexError as error:
             raise InvalidDataError(
                 f"ids must be from 0 to {(self.vocab_size or 0) - 1}; got others: {error}. "

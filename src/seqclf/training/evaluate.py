@@ -1,7 +1,7 @@
 """evaluate: how well a model does on labelled sequences, whatever the batch size."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +9,13 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from seqclf import metrics
+from seqclf.checks import check_choice
 from seqclf.data.dataset import SequenceDataset
+from seqclf.data.duplicates import Groups
 from seqclf.metrics import ClassMetrics
 from seqclf.models.classifier import RNNClassifier
 from seqclf.training.inference import check_labels, compute_logits, encode_for
+from seqclf.training.interval import Interval, bootstrap
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -22,14 +25,16 @@ class Evaluation:
     """What `evaluate` found.
 
     Attributes:
-        loss: The mean negative log-likelihood of the true class, in nats.
-        labels: The true class indices, int64 of shape (n,), in the order of the dataset.
+        losses: The negative log-likelihood of the true class of each sequence, in nats: float64 of shape (n,), in the
+            order of the dataset.
+        labels: The true class indices, int64 of shape (n,).
         predictions: The predicted class indices, likewise.
         classes: The labels of the classes.
+        groups: Which sequences are equal, as `SequenceDataset.groups`; by default none are.
 
     Example:
         >>> import numpy as np
-        >>> result = Evaluation(0.5, np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), ("cat", "dog"))
+        >>> result = Evaluation(np.full(4, 0.5), np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), ("cat", "dog"))
         >>> result.accuracy, result.n, result.per_class["cat"].recall
         (0.75, 4, 0.5)
         >>> result.confusion_matrix
@@ -39,10 +44,15 @@ class Evaluation:
         Evaluation(n=4, loss=0.5000, accuracy=75.0 %, macro_f1=0.733, majority=50.0 %)
     """
 
-    loss: float
+    losses: npt.NDArray[np.float64]
     labels: npt.NDArray[np.int64]
     predictions: npt.NDArray[np.int64]
     classes: tuple[Any, ...]
+    groups: Groups = None  # type: ignore[assignment]  # filled in below
+
+    def __post_init__(self) -> None:
+        if self.groups is None:
+            object.__setattr__(self, "groups", np.arange(self.n))
 
     @property
     def n(self) -> int:
@@ -50,9 +60,20 @@ class Evaluation:
         return len(self.labels)
 
     @property
+    def loss(self) -> float:
+        """The mean negative log-likelihood of the true class, in nats."""
+        return float(self.losses.mean())
+
+    @property
+    def hits(self) -> npt.NDArray[np.bool_]:
+        """Whether the predicted class of each sequence is the true one: shape (n,)."""
+        hits: npt.NDArray[np.bool_] = self.labels == self.predictions
+        return hits
+
+    @property
     def accuracy(self) -> float:
         """The part of the sequences whose predicted class is the true one."""
-        return float((self.labels == self.predictions).mean())
+        return float(self.hits.mean())
 
     @property
     def confusion_matrix(self) -> npt.NDArray[np.int64]:
@@ -74,6 +95,42 @@ class Evaluation:
         """The accuracy of always answering the most frequent class: what any model must beat."""
         return float(np.bincount(self.labels).max() / self.n)
 
+    def interval(
+        self,
+        measure: Literal["accuracy", "loss", "macro_f1"] = "accuracy",
+        *,
+        level: float = 0.95,
+        resamples: int = 1000,
+        seed: int = 0,
+    ) -> Interval:
+        """Return a measure with its confidence interval: what other test sequences of the same kind might have given.
+
+        By the bootstrap over groups of equal sequences, which get equal answers and so count as one witness. What
+        another training run would have given is another matter, which takes several seeds.
+
+        Args:
+            measure: `"accuracy"`, `"loss"` or `"macro_f1"`.
+            level: The probability that the interval is to have.
+            resamples: How many samples to draw.
+            seed: The seed of the draws.
+
+        Raises:
+            InvalidArgumentError: An argument is out of range.
+
+        Example:
+            >>> import numpy as np
+            >>> result = Evaluation(np.full(4, 0.5), np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), ("cat", "dog"))
+            >>> result.interval("accuracy")
+            Interval(0.7500, 95 %: 0.2500 to 1.0000)
+        """
+        return bootstrap(
+            lambda weights: weighted_measure(self, measure, weights),
+            self.groups,
+            level=level,
+            resamples=resamples,
+            seed=seed,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return all figures as strings, numbers, lists and dicts alone, ready for JSON."""
         return {
@@ -92,6 +149,15 @@ class Evaluation:
             f"Evaluation(n={self.n}, loss={self.loss:.4f}, accuracy={self.accuracy:.1%}, macro_f1={self.macro_f1:.3f}, "
             f"majority={self.majority:.1%})"
         ).replace("%", " %")
+
+
+def weighted_measure(result: Evaluation, measure: str, weights: npt.NDArray[np.float64]) -> float:
+    """Return a measure of `result` when each sequence counts as often as its weight says."""
+    check_choice("measure", measure, ("accuracy", "loss", "macro_f1"))
+    if measure == "macro_f1":
+        matrix = metrics.confusion_matrix(result.labels, result.predictions, len(result.classes), weights)
+        return metrics.macro_f1(matrix)
+    return float(weights @ (result.hits if measure == "accuracy" else result.losses) / weights.sum())
 
 
 def evaluate(model: RNNClassifier, dataset: SequenceDataset, *, batch_size: int = 256) -> Evaluation:
@@ -117,8 +183,9 @@ def evaluate(model: RNNClassifier, dataset: SequenceDataset, *, batch_size: int 
     check_labels(model, dataset)
     logits = compute_logits(model, encode_for(model, dataset), batch_size).double()
     return Evaluation(
-        loss=float(cross_entropy(logits, dataset.labels)),
+        losses=cross_entropy(logits, dataset.labels, reduction="none").numpy(),
         labels=dataset.labels.numpy(),
         predictions=torch.argmax(logits, dim=1).numpy(),
         classes=dataset.classes,
+        groups=dataset.groups,
     )

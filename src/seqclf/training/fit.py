@@ -14,7 +14,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 from tqdm import tqdm
 
-from seqclf.checks import check_choice, check_int
+from seqclf.checks import check_choice, check_int, check_probability
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError, TrainingError
@@ -73,6 +73,7 @@ def fit(
     scheduler_interval: Literal["epoch", "step"] | None = None,
     clip_grad_norm: float | None = None,
     class_weight: ClassWeight | None = None,
+    label_smoothing: float = 0.0,
     early_stopping: EarlyStopping | None = None,
     callbacks: Sequence[Callback] = (),
     seed: int = 0,
@@ -100,6 +101,8 @@ def fit(
         clip_grad_norm: The largest norm that the gradient of all weights together may have; longer ones are scaled.
         class_weight: The weight of each class in the loss that is minimised (the measured losses stay plain): a
             mapping from labels, a sequence in the order of `train.classes`, or `"balanced"` for n / (C * n_class).
+        label_smoothing: The part of each label that is spread evenly over all classes in the loss that is minimised
+            (the measured losses stay plain), from 0 up to 1.
         early_stopping: When to stop early; None is never.
         callbacks: Called with an `EpochEnd` after each epoch; one that returns True ends the training.
         seed: The seed of the order of the batches and of dropout.
@@ -128,7 +131,8 @@ def fit(
     weights = _class_weights(class_weight, train)
     sampler = BucketBatchSampler(train.lengths, batch_size, seed=seed)
     model.to(_resolve_device(device))
-    trainer = _Trainer(model, _make_optimizer(optimizer, model), weights, _check_clip(clip_grad_norm))
+    smoothing = check_probability("label_smoothing", label_smoothing)
+    trainer = _Trainer(model, _make_optimizer(optimizer, model), weights, smoothing, _check_clip(clip_grad_norm))
     trainer.use_scheduler(scheduler, scheduler_interval)
     history, best = History(), BestSoFar(rule) if rule else None
 
@@ -160,11 +164,17 @@ class _Trainer:
     """One training run: the model, what changes it, and the sums of the epoch under way."""
 
     def __init__(
-        self, model: RNNClassifier, optimizer: Optimizer, class_weights: Tensor | None, clip_grad_norm: float | None
+        self,
+        model: RNNClassifier,
+        optimizer: Optimizer,
+        class_weights: Tensor | None,
+        label_smoothing: float,
+        clip_grad_norm: float | None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.class_weights = None if class_weights is None else class_weights.to(model.device, model.head.weight.dtype)
+        self.label_smoothing = label_smoothing
         self.clip_grad_norm = clip_grad_norm
         self.scheduler: LRScheduler | None = None
         self.interval = "epoch"
@@ -218,11 +228,10 @@ class _Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         logits = self.model(inputs, lengths)
         losses = cross_entropy(logits, labels, reduction="none")
-        if self.class_weights is None:
+        if self.class_weights is None and not self.label_smoothing:
             objective = losses.mean()
         else:
-            weights = self.class_weights[labels]
-            objective = (losses * weights).sum() / weights.sum()
+            objective = cross_entropy(logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing)
         torch.autograd.backward(objective)
         if self.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)

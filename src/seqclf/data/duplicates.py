@@ -1,0 +1,75 @@
+"""Which sequences are equal: groups by content, found without Python work for each sequence."""
+
+from itertools import count
+
+import numpy as np
+import numpy.typing as npt
+
+from seqclf.data.ragged import Ragged
+
+Groups = npt.NDArray[np.int64]
+
+
+def duplicate_groups(sequences: Ragged) -> Groups:
+    """Number each sequence by its content: equal ones get the same number, in order of first appearance from 0.
+
+    Sequences are sorted by a 64-bit hash, and each is then compared with the first of its group, so that the answer is
+    exact; should two different sequences ever share a hash, another hash function is tried.
+    """
+    steps = _as_words(sequences)  # (N, W): each step as machine words
+    offsets = sequences.offsets.numpy()
+    for seed in count():
+        hashes = _hash(steps, offsets, seed)
+        _, first, groups = np.unique(hashes, return_index=True, return_inverse=True)
+        if _all_equal(steps, offsets, first[groups]):
+            order = np.empty(len(first), dtype=np.int64)
+            order[np.argsort(first, kind="stable")] = np.arange(len(first))
+            numbers: Groups = order[groups]
+            return numbers
+    raise AssertionError  # count() has no end
+
+
+def members(groups: Groups) -> list[list[int]]:
+    """Return the members of each group, ascending, in the order of the groups' numbers."""
+    order = np.argsort(groups, kind="stable")
+    ends = np.cumsum(np.bincount(groups))
+    return [part.tolist() for part in np.split(order, ends[:-1])]
+
+
+def _as_words(sequences: Ragged) -> npt.NDArray[np.uint64]:
+    raw = sequences.values.numpy()
+    if not sequences.is_tokens:
+        raw = raw.view(f"u{raw.itemsize}")  # the bits of floats: equal means equal bits
+    return raw.reshape(len(raw), -1).astype(np.uint64)
+
+
+def _hash(steps: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.uint64]:
+    """Return a hash of each sequence: its steps, scrambled, as the digits of a number in a random odd base."""
+    longest = int(np.diff(offsets).max())
+    base, *columns = np.random.default_rng(seed).integers(0, 2**63, 1 + steps.shape[1], dtype=np.uint64) * 2 + 1
+    powers = np.multiply.accumulate(np.full(longest, base, dtype=np.uint64))
+    digits = _scramble((steps + np.uint64(1)) @ np.array(columns, dtype=np.uint64))
+    positions = np.arange(len(steps)) - np.repeat(offsets[:-1], np.diff(offsets))
+    hashes: npt.NDArray[np.uint64] = np.add.reduceat(digits * powers[positions], offsets[:-1])
+    return hashes
+
+
+def _scramble(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Spread the bits of each word over all of it.
+
+    Source:
+        The finaliser of splitmix64: Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
+    """
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    words ^= words >> np.uint64(31)
+    return words
+
+
+def _all_equal(steps: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> bool:
+    """Tell whether each sequence i equals sequence `other[i]`."""
+    lengths = np.diff(offsets)
+    if (lengths != lengths[other]).any():
+        return False
+    shift = np.repeat(offsets[other] - offsets[:-1], lengths)
+    return bool((steps == steps[np.arange(len(steps)) + shift]).all())

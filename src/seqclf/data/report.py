@@ -1,0 +1,176 @@
+"""DataReport: what is to be known of a dataset before any figure measured on it is believed."""
+
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seqclf.data.duplicates import duplicate_groups
+from seqclf.data.ragged import Ragged, concatenate
+from seqclf.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from seqclf.data.dataset import SequenceDataset
+
+__all__ = ["DataReport", "Leakage"]
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """How much of a second dataset stands in the first as well.
+
+    Attributes:
+        n: The number of sequences of the second dataset.
+        shared: How many of them equal a sequence of the first.
+        shared_with_label: How many of them equal a sequence of the first that has the same label there.
+    """
+
+    n: int
+    shared: int
+    shared_with_label: int
+
+
+@dataclass(frozen=True, repr=False)
+class DataReport:
+    """What `SequenceDataset.report` found; printed, it reads as a page.
+
+    Attributes:
+        n: The number of sequences.
+        distinct: The number of different ones.
+        most_repeated: How often the most frequent sequence stands in the data.
+        ambiguous: How many of the different sequences have several labels.
+        ceiling: The best accuracy that any classifier can have on these data, for it can answer each sequence in one
+            way only: with the most frequent of its labels.
+        class_counts: The number of sequences of each class.
+        class_distinct: The number of different sequences of each class.
+        majority: The accuracy of always answering the most frequent class.
+        steps: The number of steps, all sequences together.
+        unknown_steps: How many of them are symbols that the vocabulary does not know.
+        unknown_sequences: How many sequences have such a symbol.
+        length_quartiles: The least length, the three quartiles, and the greatest.
+        length_outliers: The indices of sequences that lie far out: by more than three times the distance between the
+            quartiles above the upper or below the lower one.
+        leakage: How much of the other dataset stands in this one, where one was given.
+
+    Example:
+        >>> from seqclf import SequenceDataset
+        >>> train = SequenceDataset.from_pairs([("ab", "x"), ("ba", "y"), ("aba", "x")])
+        >>> test = SequenceDataset.from_pairs(
+        ...     [("ab", "y"), ("ba", "y"), ("bac", "x")], vocabulary=train.vocabulary, classes=train.classes
+        ... )
+        >>> train.report(test).leakage
+        Leakage(n=3, shared=2, shared_with_label=1)
+        >>> test.report().unknown_steps
+        1
+    """
+
+    n: int
+    distinct: int
+    most_repeated: int
+    ambiguous: int
+    ceiling: float
+    class_counts: dict[Hashable, int]
+    class_distinct: dict[Hashable, int]
+    majority: float
+    steps: int
+    unknown_steps: int
+    unknown_sequences: int
+    length_quartiles: tuple[float, ...]
+    length_outliers: tuple[int, ...]
+    leakage: Leakage | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures as strings, numbers, lists and dicts alone, ready for JSON."""
+        content = asdict(self)
+        for name in ("class_counts", "class_distinct"):
+            content[name] = {str(label): count for label, count in content[name].items()}
+        for name in ("length_quartiles", "length_outliers"):
+            content[name] = list(content[name])
+        return content
+
+    def __repr__(self) -> str:
+        least, *middle, greatest = self.length_quartiles
+        quartiles = ", ".join(f"{length:g}" for length in middle)
+        lines = [
+            f"sequences    {self.n:,}, of which {self.distinct:,} are different; "
+            f"the most frequent stands {self.most_repeated:,} times",
+            f"labels       {self.ambiguous:,} sequences have several; at most {_percent(self.ceiling)} accuracy",
+            f"majority     {_percent(self.majority)} is what always answering the largest class gets",
+            f"lengths      {least:g} to {greatest:g}, quartiles {quartiles}; {len(self.length_outliers):,} far out",
+            f"unknown      {self.unknown_steps:,} of {self.steps:,} steps, in {self.unknown_sequences:,} sequences",
+        ]
+        if self.leakage is not None:
+            other = self.leakage
+            lines.append(
+                f"leakage      {other.shared:,} of {other.n:,} sequences of the other set "
+                f"({_percent(other.shared / other.n)}) stand here too, {other.shared_with_label:,} "
+                f"({_percent(other.shared_with_label / other.n)}) with the same label"
+            )
+        width = max(len(str(label)) for label in [*self.class_counts, "class"])
+        lines += ["", f"{'class':<{width}}  {'number':>8}  {'different':>9}  {'part':>7}"]
+        for label, count in sorted(self.class_counts.items(), key=lambda item: -item[1]):
+            lines.append(
+                f"{label!s:<{width}}  {count:>8,}  {self.class_distinct[label]:>9,}  {_percent(count / self.n):>7}"
+            )
+        return "\n".join(lines)
+
+
+def build_report(dataset: "SequenceDataset", other: "SequenceDataset | None") -> DataReport:
+    """Examine `dataset`, and how much of `other` stands in it."""
+    table = _count_labels(dataset)  # one row for each different sequence, one column for each class
+    class_counts = table.sum(0)
+    unknown = dataset.sequences.values.numpy() == 1 if dataset.vocabulary is not None else np.zeros(0, dtype=bool)
+    lengths = dataset.lengths.numpy()
+    quartiles = np.quantile(lengths, [0, 0.25, 0.5, 0.75, 1])
+    reach = 3 * (quartiles[3] - quartiles[1])
+    far = (lengths < quartiles[1] - reach) | (lengths > quartiles[3] + reach)
+    owners = np.repeat(np.arange(len(dataset)), lengths)
+    return DataReport(
+        n=len(dataset),
+        distinct=len(table),
+        most_repeated=int(table.sum(1).max()),
+        ambiguous=int(((table > 0).sum(1) > 1).sum()),
+        ceiling=float(table.max(1).sum() / len(dataset)),
+        class_counts=dict(zip(dataset.classes, class_counts.tolist(), strict=True)),
+        class_distinct=dict(zip(dataset.classes, (table > 0).sum(0).tolist(), strict=True)),
+        majority=float(class_counts.max() / len(dataset)),
+        steps=int(lengths.sum()),
+        unknown_steps=int(unknown.sum()),
+        unknown_sequences=len(np.unique(owners[unknown])) if unknown.any() else 0,
+        length_quartiles=tuple(quartiles.tolist()),
+        length_outliers=tuple(np.flatnonzero(far).tolist()),
+        leakage=None if other is None else _leakage(dataset, other),
+    )
+
+
+def _count_labels(dataset: "SequenceDataset") -> Counts:
+    """Count the labels of each group of equal sequences: int64 of shape (groups, C)."""
+    cells = dataset.groups * len(dataset.classes) + dataset.labels.numpy()
+    size = (int(dataset.groups.max()) + 1) * len(dataset.classes)
+    return np.bincount(cells, minlength=size).reshape(-1, len(dataset.classes))
+
+
+def _leakage(dataset: "SequenceDataset", other: "SequenceDataset") -> Leakage:
+    fits = dataset.vocabulary == other.vocabulary and dataset.input_size == other.input_size
+    if not fits or dataset.classes != other.classes:
+        raise InvalidArgumentError(
+            f"other must be encoded like this dataset; got {other!r} beside {dataset!r}. "
+            "Pass vocabulary=train.vocabulary, classes=train.classes where it is made."
+        )
+    both: Ragged = concatenate(dataset.sequences, other.sequences)
+    groups = duplicate_groups(both)
+    pairs = groups * len(dataset.classes) + np.concatenate([dataset.labels.numpy(), other.labels.numpy()])
+    own = len(dataset)
+    return Leakage(
+        n=len(other),
+        shared=int(np.isin(groups[own:], groups[:own]).sum()),
+        shared_with_label=int(np.isin(pairs[own:], pairs[:own]).sum()),
+    )
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:.1f} %"

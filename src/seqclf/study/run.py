@@ -1,0 +1,153 @@
+"""One run of a study: train one model by its options, and measure it."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from seqclf.checks import check_int
+from seqclf.data.dataset import SequenceDataset
+from seqclf.errors import InvalidArgumentError, TrainingError
+from seqclf.models.classifier import RNNClassifier
+from seqclf.persistence import load
+from seqclf.study.options import FIT_OPTIONS, MODEL_OPTIONS, Options, make_optimizer, make_scheduler
+from seqclf.training.calibration import adjust_priors, calibrate
+from seqclf.training.evaluate import Evaluation, evaluate
+from seqclf.training.fit import EpochEnd, fit
+from seqclf.training.history import History
+
+__all__ = ["Run"]
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """The datasets of a study.
+
+    Attributes:
+        train: What every run trains on.
+        measured: What every run is measured on, by name: `validation` and `test`, as far as there are any.
+        frequencies: How often each class stands in `train`.
+        with_curves: Whether `train` and `test` are measured after each epoch, too.
+    """
+
+    train: SequenceDataset
+    measured: Mapping[str, SequenceDataset]
+    frequencies: tuple[int, ...]
+    with_curves: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        options: All its options, by name.
+        history: What `fit` measured; with curves, also `train_loss`, `train_accuracy`, `test_loss` and
+            `test_accuracy` after each epoch, in eval mode.
+        results: What `evaluate` found at the end on `"validation"` and `"test"`, as far as these were given.
+        parameters: The number of trainable weights.
+        seconds: How long training took, without the measuring of curves.
+        error: Why the training broke off, such as a loss that was not finite; None where it went well. A run that broke
+            off has no results.
+        model_file: Where the trained model lies, where models were kept.
+    """
+
+    options: Options
+    history: History
+    results: Mapping[str, Evaluation] = field(repr=False)
+    parameters: int
+    seconds: float
+    error: str | None = None
+    model_file: Path | None = None
+
+    def load_model(self) -> RNNClassifier:
+        """Load the trained model.
+
+        Raises:
+            InvalidArgumentError: The study kept no models.
+        """
+        if self.model_file is None:
+            raise InvalidArgumentError(
+                "models must have been kept to be loaded; got a run without. "
+                "Call run_study with cache=folder and keep_models=True."
+            )
+        cell = self.options["cell"]
+        return load(self.model_file, cell=cell if callable(cell) else None)
+
+
+def train_run(
+    options: Options, data: StudyData, *, device: str = "cpu", progress: bool = False
+) -> tuple[Run, RNNClassifier]:
+    """Train one model as `options` say, and measure it; return the run and the model.
+
+    Raises:
+        InvalidArgumentError: An option has a value that the model, `fit` or what follows refuses.
+        InvalidDataError: The datasets do not fit each other.
+    """
+    chosen = {name: options[name] for name in MODEL_OPTIONS}
+    model = RNNClassifier.for_dataset(data.train, **chosen, seed=options["seed"])
+    epochs, batch_size = check_int("epochs", options["epochs"]), check_int("batch_size", options["batch_size"])
+    curves = _Curves(data)
+    start = time.perf_counter()
+    try:
+        history = fit(
+            model,
+            data.train,
+            validation_data=data.measured.get("validation"),
+            optimizer=make_optimizer(options),
+            scheduler=make_scheduler(options, epochs * math.ceil(len(data.train) / batch_size)),
+            scheduler_interval="step",
+            callbacks=[curves] if data.with_curves else [],
+            seed=options["seed"],
+            device=device,
+            progress=progress,
+            **{name: options[name] for name in FIT_OPTIONS},
+        )
+        seconds = time.perf_counter() - start - curves.seconds
+    except TrainingError as error:
+        broken = time.perf_counter() - start - curves.seconds
+        return Run(options, curves.history, {}, model.num_parameters, broken, error=str(error)), model
+    history = replace(history, measures={**history.measures, **curves.history.measures})
+    _finish(model, options, data)
+    results = {name: evaluate(model, dataset) for name, dataset in data.measured.items()}
+    return Run(options, history, results, model.num_parameters, seconds), model
+
+
+def _finish(model: RNNClassifier, options: Options, data: StudyData) -> None:
+    """Mend the probabilities of a trained model, where the options say so."""
+    if options["calibrate"]:
+        if "validation" not in data.measured:
+            raise InvalidArgumentError("calibrate must have validation_data; got None. Pass it to run_study.")
+        calibrate(model, data.measured["validation"])
+    if options["priors"] is not None:
+        adjust_priors(model, trained_on=data.frequencies, expected=options["priors"])
+
+
+class _Curves:
+    """A callback that measures train and test after each epoch, and knows how long that took."""
+
+    def __init__(self, data: StudyData) -> None:
+        self.datasets = {"train": data.train, **({"test": data.measured["test"]} if "test" in data.measured else {})}
+        self.history = History()
+        self.seconds = 0.0
+
+    def __call__(self, end: EpochEnd) -> None:
+        start = time.perf_counter()
+        measures: dict[str, float] = {}
+        for name, dataset in self.datasets.items():
+            result = evaluate(end.model, dataset)
+            measures |= {f"{name}_loss": result.loss, f"{name}_accuracy": result.accuracy}
+        self.history.append(measures)
+        self.seconds += time.perf_counter() - start
+
+
+def rehearse(options: Options, data: StudyData, device: str) -> None:
+    """Do all that a run does on two sequences, so that what is wrong with its options shows before any work."""
+    check_int("epochs", options["epochs"])
+    small = replace(
+        data,
+        train=data.train.subset(range(min(2, len(data.train)))),
+        measured={name: dataset.subset([0]) for name, dataset in data.measured.items()},
+    )
+    train_run(options | {"epochs": 1}, small, device=device)

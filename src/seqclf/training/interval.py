@@ -1,0 +1,72 @@
+"""Interval: how far a figure that was measured on a sample may be off."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from seqclf.checks import check_int, check_probability
+from seqclf.data.duplicates import Groups
+
+__all__ = ["Interval"]
+
+Weights = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A measured value, and the interval that holds the true one with a probability of `level`.
+
+    Attributes:
+        value: What was measured.
+        low: The lower end.
+        high: The upper end.
+        level: The probability.
+
+    Example:
+        >>> Interval(0.75, 0.5, 1.0, 0.95)
+        Interval(0.7500, 95 %: 0.5000 to 1.0000)
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float
+
+    def __repr__(self) -> str:
+        return f"Interval({self.value:.4f}, {100 * self.level:.4g} %: {self.low:.4f} to {self.high:.4f})"
+
+
+def bootstrap(
+    statistic: Callable[[Weights], float], groups: Groups, *, level: float, resamples: int, seed: int
+) -> Interval:
+    """Estimate by the bootstrap how a statistic of a sample would vary from sample to sample.
+
+    Whole groups are drawn with replacement, as many as there are, so that members of a group, which stand or fall
+    together, do not pass for independent witnesses. The ends are percentiles of the statistic over the draws.
+
+    Args:
+        statistic: A function of the weights, float64 of shape (n,), that a draw gives to the members of the sample.
+        groups: The group of each member, int64 of shape (n,), numbered from 0.
+        level: The probability that the interval is to have.
+        resamples: How many samples to draw.
+        seed: The seed of the draws.
+
+    Raises:
+        InvalidArgumentError: `level` is not between 0 and 1, or `resamples` or `seed` is no such count.
+
+    Source:
+        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3; for groups, Field and Welsh,
+        Bootstrapping Clustered Data, Journal of the Royal Statistical Society B 69(3), 2007.
+    """
+    check_probability("level", level)
+    check_int("resamples", resamples)
+    generator = np.random.default_rng(check_int("seed", seed, minimum=0))
+    count = int(groups.max()) + 1
+    draws = [
+        statistic(np.bincount(generator.integers(0, count, count), minlength=count).astype(float)[groups])
+        for _ in range(resamples)
+    ]
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(statistic(np.ones(len(groups))), float(low), float(high), level)
