@@ -9,10 +9,18 @@ from hypothesis import given
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence
 
-from seqclf import InvalidArgumentError, InvalidDataError, RNNClassifier, SequenceDataset, Vocabulary, pack_collate
+from seqclf import (
+    InvalidArgumentError,
+    InvalidDataError,
+    RNNClassifier,
+    SequenceDataset,
+    Vocabulary,
+    pack_collate,
+    pad_collate,
+)
 from seqclf.models.encoder import CellEncoder
 from seqclf.models.inputs import packed_lengths
-from tests import strategies
+from tests import reference, strategies
 
 
 def tiny(**options: Any) -> RNNClassifier:
@@ -101,6 +109,56 @@ def test_input_dropout_acts_in_training_only(execution: Any) -> None:
     assert not torch.allclose(model.train()(inputs, lengths), model(inputs, lengths))
 
 
+@pytest.mark.parametrize("execution", ["padded", "packed"])
+def test_symbol_dropout_makes_symbols_unknown_in_training_only(execution: Any) -> None:
+    inputs, lengths = torch.tensor([[3, 2, 3], [4, 5, 0]]), torch.tensor([3, 2])
+    model = tiny(symbol_dropout=0.999, execution=execution)
+    plain = tiny(execution=execution)
+    assert torch.equal(model(inputs, lengths), plain(inputs, lengths))
+    torch.manual_seed(0)
+    unknown = torch.tensor([[1, 1, 1], [1, 1, 0]])
+    assert torch.allclose(model.train()(inputs, lengths), plain(unknown, lengths))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "rnn_relu"])
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_weight_dropout_is_the_same_however_sequences_are_batched(
+    cell: Any, num_layers: int, bidirectional: bool
+) -> None:
+    sequences = [torch.tensor([3, 2, 3]), torch.tensor([4]), torch.tensor([5, 1])]
+    options = {"cell": cell, "num_layers": num_layers, "bidirectional": bidirectional, "weight_dropout": 0.5}
+    padded, packed = (tiny(execution=way, **options).double().train() for way in ("padded", "packed"))
+    batch = pad_collate([(sequence, 0) for sequence in sequences])
+
+    def drop(model: RNNClassifier, inputs: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(1)
+        return model(inputs, lengths)
+
+    together = drop(padded, batch.inputs, batch.lengths)
+    assert torch.allclose(drop(packed, batch.inputs, batch.lengths), together, atol=1e-12)
+    for sequence, logits in zip(sequences, together, strict=True):
+        assert torch.allclose(drop(padded, sequence[None], torch.tensor([len(sequence)]))[0], logits, atol=1e-12)
+    assert not torch.allclose(padded.eval()(batch.inputs, batch.lengths), together)
+    plain = tiny(cell=cell, num_layers=num_layers, bidirectional=bidirectional).double()
+    assert torch.equal(plain(batch.inputs, batch.lengths), padded.eval()(batch.inputs, batch.lengths))
+
+
+def test_weight_dropout_drops_the_weights_from_state_to_state() -> None:
+    """Judged by the loop: the reference, given the same dropped weights, finds the same logits."""
+    model = tiny(cell="gru", bidirectional=True, weight_dropout=0.5).double().train()
+    sequence = torch.tensor([3, 2, 3, 4])
+    torch.manual_seed(7)
+    logits = model(sequence[None], torch.tensor([4]))[0]
+    torch.manual_seed(7)
+    with torch.no_grad():
+        for name, weight in model.encoder.named_parameters():
+            if name.startswith("weight_hh"):
+                weight.copy_(torch.nn.functional.dropout(weight, 0.5))
+                assert 0 < int((weight == 0).sum()) < weight.numel()
+    assert torch.allclose(reference.logits_alone(model, sequence), logits, atol=1e-12)
+
+
 def test_for_dataset_remembers() -> None:
     texts = SequenceDataset.from_pairs([("ab", "x"), ("b", "y")])
     model = RNNClassifier.for_dataset(texts, cell="gru", hidden_size=5)
@@ -129,6 +187,10 @@ def test_for_dataset_remembers() -> None:
         ({"dropout": 1.0}, r"dropout must be a number from 0 up to, but not including, 1; got 1\.0"),
         ({"dropout": "0.5"}, r"dropout must be a number from 0"),
         ({"input_dropout": -0.1}, r"input_dropout must be a number from 0"),
+        ({"symbol_dropout": 1.0}, r"symbol_dropout must be a number from 0"),
+        ({"weight_dropout": 2}, r"weight_dropout must be a number from 0"),
+        ({"weight_dropout": 0.5, "cell": nn.LSTMCell}, r"weight_dropout must be 0 for cells of your own; got 0.5"),
+        ({"symbol_dropout": 0.1, "vocab_size": None, "input_size": 3}, r"symbol_dropout must be 0 for float sequences"),
         ({"seed": -1}, r"seed must be an integer of at least 0"),
         ({"cell": "ltsm"}, r"cell must be one of 'lstm', .* got 'ltsm'\. Did you mean 'lstm'\?"),
         ({"cell": nn.LSTMCell(1, 1)}, r"Pass the class or a function that makes it"),

@@ -122,6 +122,7 @@ def _describe(model: RNNClassifier) -> dict[str, Any]:
             "dropout": model.dropout_rate,
             "input_dropout": model.input_dropout_rate,
             "symbol_dropout": model.symbol_dropout_rate,
+            "weight_dropout": model.weight_dropout_rate,
             "execution": model.execution,
         },
         "cell": cell_name(model.cell),

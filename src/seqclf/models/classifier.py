@@ -35,6 +35,7 @@ class ModelOptions(TypedDict, total=False):
     dropout: float
     input_dropout: float
     symbol_dropout: float
+    weight_dropout: float
     pooling: PoolingName | Sequence[PoolingName] | nn.Module
     execution: ExecutionName
     seed: int | None
@@ -65,6 +66,8 @@ class RNNClassifier(nn.Module):
         input_dropout: The probability with which, in training, features of the embedded symbols, or of the inputs, are
             dropped.
         symbol_dropout: The probability with which, in training, a symbol becomes the unknown symbol.
+        weight_dropout: The probability with which, in training, a weight from state to state is dropped: the same ones
+            for the whole batch and all its steps. For built-in cells.
         pooling: `"last"` (each direction's state after its last step), `"mean"`, `"max"`, `"attention"`; several of
             them, such as `("last", "max")`, side by side; or a module whose forward takes states
             (B, T, directions * H), zero behind the end of each sequence, and lengths, int64 (B,) on the CPU, and
@@ -108,6 +111,7 @@ class RNNClassifier(nn.Module):
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         symbol_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
         pooling: PoolingName | Sequence[PoolingName] | nn.Module = "last",
         execution: ExecutionName = "auto",
         vocabulary: Vocabulary | None = None,
@@ -124,12 +128,17 @@ class RNNClassifier(nn.Module):
         self.dropout_rate = check_probability("dropout", dropout)
         self.input_dropout_rate = check_probability("input_dropout", input_dropout)
         self.symbol_dropout_rate = check_probability("symbol_dropout", symbol_dropout)
+        self.weight_dropout_rate = check_probability("weight_dropout", weight_dropout)
         self.execution = check_choice("execution", execution, get_args(ExecutionName))
         self.cell = cell
         self.vocab_size, self.input_size = _check_width(vocab_size, input_size)
         if self.input_size is not None and self.symbol_dropout_rate:
             raise InvalidArgumentError(
                 f"symbol_dropout must be 0 for float sequences; got {symbol_dropout!r}. Use input_dropout."
+            )
+        if callable(cell) and self.weight_dropout_rate:
+            raise InvalidArgumentError(
+                f"weight_dropout must be 0 for cells of your own; got {weight_dropout!r}. Drop weights in the cell."
             )
         self.vocabulary = _check_vocabulary(vocabulary, self.vocab_size)
         self.classes = _check_classes(classes, self.num_classes)
@@ -198,7 +207,14 @@ class RNNClassifier(nn.Module):
         lengths = check_inputs(inputs, lengths, self.input_size)
         if self.input_size is not None:
             inputs = inputs.to(self.head.weight.dtype)
-        states = encode(self.encoder, self._embed, inputs, lengths, self.execution)  # (B, T, directions * H)
+        states = encode(
+            self.encoder,
+            self._embed,
+            inputs,
+            lengths,
+            execution=self.execution,
+            weight_dropout=self.weight_dropout_rate,
+        )
         if not self.pooling_names:  # a user's own pooling may rely on zeros
             states = zero_padding(states, lengths)
         logits: Tensor = self.head(self.dropout(self.pooling(states, lengths)))

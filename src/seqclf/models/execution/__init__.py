@@ -21,12 +21,15 @@ def encode(
     embed: Embed,
     inputs: Tensor | PackedSequence,
     lengths: Tensor,
+    *,
     execution: ExecutionName,
+    weight_dropout: float = 0.0,
 ) -> Tensor:
     """Run `encoder` in the way that the caller chose; "auto" is the faster way by measurement."""
+    weight_dropout = weight_dropout if encoder.training else 0.0
     if isinstance(encoder, CellEncoder) or _is_packed(execution, encoder, inputs):
-        return packed.run(encoder, embed, inputs, lengths)
-    return padded.run(encoder, embed, inputs, lengths)
+        return packed.run(encoder, embed, inputs, lengths, weight_dropout)
+    return padded.run(encoder, embed, inputs, lengths, weight_dropout)
 
 
 def _is_packed(execution: ExecutionName, encoder: nn.RNNBase, inputs: Tensor | PackedSequence) -> bool:

@@ -4,36 +4,37 @@ In the forward direction, padding comes after all real steps, so no real state d
 the forward kernel over steps that are reversed within each length, which again leaves the padding at the end.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from seqclf.models.encoder import Embed
-
-_KERNELS: dict[str, Any] = {
-    "LSTM": torch.lstm,
-    "GRU": torch.gru,
-    "RNN_TANH": torch.rnn_tanh,
-    "RNN_RELU": torch.rnn_relu,
-}
+from seqclf.models.execution.weights import KERNELS, choose_weights, select_layer, zero_state
 
 
-def run(encoder: nn.RNNBase, embed: Embed, inputs: Tensor | PackedSequence, lengths: Tensor) -> Tensor:
+def run(
+    encoder: nn.RNNBase,
+    embed: Embed,
+    inputs: Tensor | PackedSequence,
+    lengths: Tensor,
+    weight_dropout: float = 0.0,
+) -> Tensor:
     """Return the states (B, T, directions * H); behind the end of each sequence they are meaningless but finite."""
     if isinstance(inputs, PackedSequence):
         inputs, _ = pad_packed_sequence(inputs, batch_first=True)
     x: Tensor = embed(_clear_padding(inputs, lengths))  # (B, T, E)
-    if not encoder.bidirectional:
+    if not encoder.bidirectional and not weight_dropout:
         x, _ = encoder(x)
         return x
-    index = _reversal(lengths, x.shape[1]).to(x.device)
+    weights = choose_weights(encoder, weight_dropout)
+    index = _reversal(lengths, x.shape[1]).to(x.device) if encoder.bidirectional else None
     for layer in range(encoder.num_layers):
-        forward = _run_layer(encoder, x, f"l{layer}")
-        backward = _reverse(_run_layer(encoder, _reverse(x, index), f"l{layer}_reverse"), index)
-        x = torch.cat([forward, backward], dim=2)  # (B, T, 2 * H)
+        halves = [_run_layer(encoder, x, select_layer(weights, f"l{layer}"))]
+        if index is not None:
+            backward = _run_layer(encoder, _reverse(x, index), select_layer(weights, f"l{layer}_reverse"))
+            halves.append(_reverse(backward, index))
+        x = torch.cat(halves, dim=2)  # (B, T, directions * H)
         if encoder.dropout and layer < encoder.num_layers - 1:
             x = functional.dropout(x, encoder.dropout, encoder.training)
     return x
@@ -48,13 +49,11 @@ def _clear_padding(inputs: Tensor, lengths: Tensor) -> Tensor:
     return inputs.masked_fill(is_padding if inputs.ndim == 2 else is_padding[..., None], 0)
 
 
-def _run_layer(encoder: nn.RNNBase, x: Tensor, suffix: str) -> Tensor:
-    """Run one layer in one direction over (B, T, E) with the encoder's own weights."""
-    weights = [getattr(encoder, f"{name}_{suffix}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-    zeros = x.new_zeros(1, len(x), encoder.hidden_size)
-    state = (zeros, zeros) if encoder.mode == "LSTM" else zeros
+def _run_layer(encoder: nn.RNNBase, x: Tensor, weights: list[Tensor]) -> Tensor:
+    """Run one layer in one direction over (B, T, E)."""
+    state = zero_state(encoder, x, 1, len(x))
     # has_biases, num_layers, dropout, train, bidirectional, batch_first
-    states: Tensor = _KERNELS[encoder.mode](x, state, weights, True, 1, 0.0, encoder.training, False, True)[0]
+    states: Tensor = KERNELS[encoder.mode](x, state, weights, True, 1, 0.0, encoder.training, False, True)[0]
     return states
 
 
