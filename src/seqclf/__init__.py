@@ -18,7 +18,7 @@ from seqclf.errors import (
 )
 from seqclf.models.classifier import RNNClassifier
 from seqclf.persistence import load, save
-from seqclf.plotting import plot_confusion, plot_history
+from seqclf.plotting import plot_confusion, plot_history, plot_study
 from seqclf.study import StudyResult, run_study
 from seqclf.training.calibration import adjust_priors, calibrate
 from seqclf.training.compare import Comparison, compare
@@ -65,6 +65,7 @@ __all__ = [
     "pad_collate",
     "plot_confusion",
     "plot_history",
+    "plot_study",
     "predict",
     "predict_proba",
     "read_folder",

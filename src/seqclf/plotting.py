@@ -1,10 +1,14 @@
 """Pictures of what training and evaluation measured. They need the extra `plot` (matplotlib)."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
-from seqclf.errors import MissingDependencyError
+from seqclf.checks import check_choice
+from seqclf.errors import InvalidArgumentError, MissingDependencyError
+from seqclf.study.result import StudyResult, Summary
 from seqclf.training.evaluate import Evaluation
 from seqclf.training.history import History
 
@@ -12,10 +16,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_confusion", "plot_history"]
+__all__ = ["plot_confusion", "plot_history", "plot_study"]
 
 # Okabe and Ito's palette: told apart by people with any kind of colour vision.
-_TRAIN, _VALIDATION = "#0072B2", "#D55E00"
+_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_TRAIN, _VALIDATION = _PALETTE[:2]
+
+View = Literal["epoch", "updates", "seconds"]
+_VIEWS = {"epoch": "epoch", "updates": "updates (log)", "seconds": "training time (s, log)"}
 
 
 def plot_confusion(result: Evaluation, *, title: str = "") -> "Figure":
@@ -90,6 +99,105 @@ def plot_history(history: History, *, title: str = "") -> "Figure":
     right.set_ylabel("accuracy (%)")
     figure.suptitle(title)
     return figure
+
+
+def plot_study(
+    result: StudyResult, by: str, *, views: Sequence[View] = ("epoch", "updates", "seconds"), title: str = ""
+) -> "Figure":
+    """Draw the curves of a study over its seeds: train and test loss, and test accuracy, for each value of an option.
+
+    There is one row of panels for each view: by epoch, by number of updates, which is what a model has been changed by,
+    and by seconds of training, the last two on logarithmic axes. Lines are means over the seeds, bands go from the
+    least to the greatest. Seconds depend on the machine, and on what else ran on it.
+
+    Args:
+        result: What `run_study` returned with `curves=True` and `test_data`.
+        by: The option that tells the lines apart, such as `"batch_size"`.
+        views: What the horizontal axes show: of `"epoch"`, `"updates"` and `"seconds"`.
+        title: What stands above.
+
+    Returns:
+        A matplotlib figure; `figure.savefig(path)` writes it.
+
+    Raises:
+        InvalidArgumentError: The study has no such option or no curves, or more options vary than `by` and `"seed"`.
+        MissingDependencyError: matplotlib is not installed.
+
+    Example:
+        >>> from seqclf import SequenceDataset, plot_study, run_study
+        >>> data = SequenceDataset.from_pairs([("aab", "a"), ("aba", "a"), ("bba", "b"), ("bab", "b")] * 4)
+        >>> grid = {"batch_size": [2, 8], "seed": [0, 1]}
+        >>> base = {"hidden_size": 4, "epochs": 3}
+        >>> result = run_study(data, grid, base=base, test_data=data, curves=True, progress=False)
+        >>> figure = plot_study(result, "batch_size", views=["epoch"])
+        >>> [axes.get_ylabel() for axes in figure.axes[:2]]
+        ['mean NLL (nats)', 'test accuracy (%)']
+    """
+    rows = _check_study(result, by)
+    for view in views:
+        check_choice("views", view, get_args(View))
+    figure = _figure(width=10.5, height=0.6 + 3.4 * len(views))
+    panels = figure.subplots(len(views), 2, squeeze=False)
+    for (left, right), view in zip(panels, views, strict=True):
+        for number, row in enumerate(rows):
+            x = _positions(row, view)
+            style = {"color": _PALETTE[number % len(_PALETTE)], "marker": _MARKERS[number % len(_MARKERS)]}
+            name = f"{by.replace('_', ' ')} {row.options[by]}"
+            _draw_band(left, x, _curves(row, "train_loss"), f"{name}, train", linestyle="--", **style)
+            _draw_band(left, x, _curves(row, "test_loss"), f"{name}, test", **style)
+            _draw_band(right, x, 100 * _curves(row, "test_accuracy"), name, **style)
+        left.set_ylabel("mean NLL (nats)")
+        left.set_ylim(bottom=0)
+        right.set_ylabel("test accuracy (%)")
+        error = right.secondary_yaxis("right", functions=(lambda value: 100 - value, lambda value: 100 - value))
+        error.set_ylabel("test error (%)")
+        for axes in (left, right):
+            axes.set_xlabel(_VIEWS[view])
+            if view == "epoch":
+                axes.locator_params(axis="x", integer=True)
+            else:
+                axes.set_xscale("log")
+            axes.grid(alpha=0.3)
+    panels[0][0].legend(fontsize=8)
+    panels[0][1].legend(fontsize=8)
+    seeds = min(row.n for row in rows)
+    figure.suptitle(title or f"lines: mean over {seeds} seeds; bands: from the least to the greatest")
+    return figure
+
+
+def _check_study(result: StudyResult, by: str) -> list[Summary]:
+    """Return the rows to draw, those whose runs all broke off left out."""
+    others = [name for name in result.axes if name not in {by, "seed"}]
+    if by not in result.axes or others:
+        raise InvalidArgumentError(
+            f"by must be the one option besides the seed that varies in the study, which are {', '.join(result.axes)}; "
+            f"got {by!r}. Study one option at a time for a picture."
+        )
+    rows = [row for row in result.summarise() if row.n]
+    if not all("train_loss" in run.history and "test_loss" in run.history for row in rows for run in row.runs):
+        raise InvalidArgumentError(
+            "result must have curves of train and test data; got none. Call run_study with curves=True and test_data."
+        )
+    return rows
+
+
+def _curves(row: Summary, measure: str) -> npt.NDArray[np.float64]:
+    """Return a measure by epoch of each run that went well, cut to the shortest: shape (seeds, epochs)."""
+    runs = [run.history[measure] for run in row.runs if run.error is None]
+    shortest = min(map(len, runs))
+    return np.array([values[:shortest] for values in runs])
+
+
+def _positions(row: Summary, view: View) -> npt.NDArray[np.float64]:
+    """Return where the epochs of a row stand on the horizontal axis."""
+    if view == "epoch":
+        return np.arange(1.0, 1 + _curves(row, "loss").shape[1])
+    return np.cumsum(_curves(row, "steps" if view == "updates" else "seconds").mean(0))
+
+
+def _draw_band(axes: "Axes", x: Any, values: npt.NDArray[np.float64], name: str, **style: Any) -> None:
+    axes.plot(x, values.mean(0), label=name, markersize=3, **style)
+    axes.fill_between(x, values.min(0), values.max(0), color=style["color"], alpha=0.18, linewidth=0)
 
 
 def _draw_curves(axes: "Axes", history: History, measure: str, scale: float) -> None:
