@@ -1,23 +1,22 @@
 """Which language does a surname come from? Six recurrent classifiers side by side, on names that none of them has seen.
 
-By default this runs on the sample that comes with seqclf. `--data download` fetches the full set of PyTorch's tutorial
-once; `--data DIR` reads any folder with one text file for each class.
+By default this runs on the sample that comes with seqclf, with one seed. `--data download` fetches the full set of
+PyTorch's tutorial once; `--data DIR` reads any folder with one text file for each class. With several seeds, figures
+are means ± standard deviations. With `--output`, what is finished is kept, and a run that was broken off goes on.
 """
 
 import argparse
-import json
-import math
-import time
-from dataclasses import dataclass
+import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import OneCycleLR
 
 import seqclf
-from seqclf import Evaluation, History, RNNClassifier, SequenceDataset
+from seqclf import RNNClassifier, SequenceDataset, StudyResult
+from seqclf.study import Run, Summary, format_measure
 
 
 class TutorialRNN(nn.Module):
@@ -43,51 +42,51 @@ MODELS: dict[str, dict[str, Any]] = {
     "GRU, 128": {"cell": "gru", "hidden_size": 128},
 }
 BOTH_WAYS: dict[str, Any] = {"bidirectional": True, "pooling": ("last", "mean", "max")}
+TRAINING: dict[str, Any] = {
+    "dropout": 0.5,
+    "input_dropout": 0.3,
+    "learning_rate": 3e-3,
+    "schedule": "one_cycle",
+    "clip_grad_norm": 1.0,
+    "calibrate": True,
+}
 
 
-@dataclass
-class Row:
-    """One line of the table."""
-
-    name: str
-    model: RNNClassifier
-    history: History
-    result: Evaluation
-    validation_loss: float
-    seconds: float
-
-    def __str__(self) -> str:
-        result, size = self.result, f"{self.model.num_parameters:,}"
-        figures = f"{result.accuracy:>10.1%}{result.loss:>10.3f}{result.macro_f1:>10.3f}"
-        return f"{self.name:<20}{figures}{size:>12}{self.seconds:>9.1f}"
-
-
-def train_one(name: str, train: SequenceDataset, test: SequenceDataset, arguments: argparse.Namespace) -> Row:
-    """Train one model on each distinct name once, then mend its probabilities.
+def study(train: SequenceDataset, test: SequenceDataset, folder: Path, arguments: argparse.Namespace) -> StudyResult:
+    """Train each model on every distinct name once, then mend its probabilities.
 
     A tenth of the training names is kept for validation: for the curves, the temperature, and the choice of the best.
+    What the repetitions tell of how often each language comes is given to the models afterwards, as priors.
     """
-    start = time.perf_counter()
-    distinct, validation = train.drop_duplicates().split(test_size=0.1, seed=arguments.seed)
-    options = MODELS[name] | ({} if arguments.one_way else BOTH_WAYS)
-    model = RNNClassifier.for_dataset(distinct, dropout=0.5, input_dropout=0.3, seed=arguments.seed, **options)
-    updates = arguments.epochs * math.ceil(len(distinct) / arguments.batch_size)
-    history = seqclf.fit(
-        model,
+    distinct, validation = train.drop_duplicates().split(test_size=0.1, seed=0)
+    base = TRAINING | ({} if arguments.one_way else BOTH_WAYS)
+    base |= {"epochs": arguments.epochs, "batch_size": arguments.batch_size}
+    base |= {"priors": tuple(torch.bincount(train.labels, minlength=len(train.classes)).tolist())}
+    seeds = range(arguments.seeds)
+    return seqclf.run_study(
         distinct,
+        [{name: [value] for name, value in options.items()} | {"seed": seeds} for options in MODELS.values()],
+        base=base,
         validation_data=validation,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=3e-3, weight_decay=0.01, fused=True),
-        scheduler=lambda optimizer: OneCycleLR(optimizer, max_lr=3e-3, total_steps=updates),
-        clip_grad_norm=1.0,
-        seed=arguments.seed,
+        test_data=test,
+        cache=folder / "runs",
+        keep_models=True,
+        workers=arguments.workers,
     )
-    seqclf.calibrate(model, validation)
-    chosen_by = seqclf.evaluate(model, validation).loss
-    seqclf.adjust_priors(model, trained_on=distinct, expected=train)
-    seconds = time.perf_counter() - start
-    return Row(name, model, history, seqclf.evaluate(model, test), chosen_by, seconds)
+
+
+def tabulate(rows: list[Summary], majority: float) -> str:
+    """Return the table of results in Markdown."""
+    lines = [
+        "| model | accuracy (%) | 95 % interval | NLL | macro-F1 | parameters | seconds |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, row in zip(MODELS, rows, strict=True):
+        interval = row.interval("accuracy")
+        accuracy, loss, macro_f1 = (format_measure(f"test_{name}", row) for name in ("accuracy", "loss", "macro_f1"))
+        ends = f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+        lines.append(f"| {name} | {accuracy} | {ends} | {loss} | {macro_f1} | {row.parameters:,} | {row.seconds:.0f} |")
+    return "\n".join([*lines, f"| always the largest class | {100 * majority:.1f} | | | | | |"])
 
 
 def print_guesses(model: RNNClassifier, names: list[str]) -> None:
@@ -97,16 +96,16 @@ def print_guesses(model: RNNClassifier, names: list[str]) -> None:
         print(f"{name}: " + ", ".join(f"{language} {probability:.0%}" for probability, language in best))
 
 
-def write_results(folder: Path, rows: list[Row], best: Row) -> None:
-    """Write the table as JSON, and pictures and file of the best model."""
-    folder.mkdir(parents=True, exist_ok=True)
-    sizes = {row.name: {"parameters": row.model.num_parameters, "seconds": round(row.seconds, 1)} for row in rows}
-    table = {row.name: sizes[row.name] | row.result.to_dict() for row in rows}
-    (folder / "results.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
-    seqclf.plot_confusion(best.result).savefig(folder / "confusion.png")
-    seqclf.plot_history(best.history, title=best.name).savefig(folder / "history.png")
-    seqclf.save(best.model, folder / "model.safetensors")
-    print(f"results.json, and confusion.png, history.png and model.safetensors of {best.name}, are in {folder}")
+def write_results(folder: Path, result: StudyResult, table: str, best: Run) -> None:
+    """Write tables and curves of all runs, and pictures and file of the best model."""
+    result.write(folder)
+    (folder / "table.md").write_text(table + "\n", encoding="utf-8")
+    seqclf.plot_confusion(best.results["test"]).savefig(folder / "confusion.png")
+    seqclf.plot_history(best.history, title="the best model by validation loss").savefig(folder / "history.png")
+    seqclf.save(best.load_model(), folder / "model.safetensors")
+    print(
+        f"\ntable, results and timings, and confusion.png, history.png and model.safetensors of the best, are in {folder}"
+    )
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -115,8 +114,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", default="sample", help="sample, download, or a folder (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=20, help="passes over the data (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=64, help="names for each update (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="for split, weights and order (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: %(default)s)")
     parser.add_argument("--one-way", action="store_true", help="read names forwards only, pool by the last state")
+    parser.add_argument("--workers", type=int, default=2, help="processes at once (default: %(default)s)")
     parser.add_argument("--predict", nargs="+", default=[], metavar="NAME", help="names to guess the language of")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where to write results, pictures and a model")
     return parser.parse_args()
@@ -125,19 +125,16 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Train every model of the table and report."""
     arguments = parse_arguments()
-    pairs = seqclf.load_names(arguments.data)
-    train, test = SequenceDataset.from_pairs(pairs).split(test_size=0.2, seed=arguments.seed)
-    print(f"train: {train}\ntest:  {test}, none of its names in train")
-    print("\nmodel                 accuracy       NLL  macro-F1  parameters  seconds")
-    rows = []
-    for name in MODELS:
-        rows.append(train_one(name, train, test, arguments))
-        print(rows[-1], flush=True)
-    print(f"{'always the largest':<20}{rows[0].result.majority:>10.1%}")
-    best = min(rows, key=lambda row: row.validation_loss)  # the test names choose nothing
-    print_guesses(best.model, arguments.predict)
-    if arguments.output:
-        write_results(arguments.output, rows, best)
+    train, test = SequenceDataset.from_pairs(seqclf.load_names(arguments.data)).split(test_size=0.2, seed=0)
+    print(f"train: {train}\ntest:  {test}, none of its names in train\n")
+    with nullcontext(arguments.output) if arguments.output else tempfile.TemporaryDirectory() as folder:
+        result = study(train, test, Path(folder), arguments)
+        table = tabulate(result.summarise(), test.report().majority)
+        print(table)
+        best = result.best("validation_loss")  # the test names choose nothing
+        print_guesses(best.load_model(), arguments.predict)
+        if arguments.output:
+            write_results(arguments.output, result, table, best)
 
 
 if __name__ == "__main__":

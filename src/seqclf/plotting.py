@@ -120,7 +120,7 @@ def plot_study(
         A matplotlib figure; `figure.savefig(path)` writes it.
 
     Raises:
-        InvalidArgumentError: The study has no such option or no curves, or more options vary than `by` and `"seed"`.
+        InvalidArgumentError: The study has no curves, or several rows of one value of the option.
         MissingDependencyError: matplotlib is not installed.
 
     Example:
@@ -136,7 +136,7 @@ def plot_study(
     rows = _check_study(result, by)
     for view in views:
         check_choice("views", view, get_args(View))
-    figure = _figure(width=10.5, height=0.6 + 3.4 * len(views))
+    figure = _figure(width=10.5, height=1.2 + 3.3 * len(views))
     panels = figure.subplots(len(views), 2, squeeze=False)
     for (left, right), view in zip(panels, views, strict=True):
         for number, row in enumerate(rows):
@@ -158,8 +158,8 @@ def plot_study(
             else:
                 axes.set_xscale("log")
             axes.grid(alpha=0.3)
-    panels[0][0].legend(fontsize=8)
-    panels[0][1].legend(fontsize=8)
+    handles, names = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(rows), frameon=False)
     seeds = min(row.n for row in rows)
     figure.suptitle(title or f"lines: mean over {seeds} seeds; bands: from the least to the greatest")
     return figure
@@ -167,13 +167,13 @@ def plot_study(
 
 def _check_study(result: StudyResult, by: str) -> list[Summary]:
     """Return the rows to draw, those whose runs all broke off left out."""
-    others = [name for name in result.axes if name not in {by, "seed"}]
-    if by not in result.axes or others:
+    rows = result.summarise()
+    if by not in result.axes or len({str(row.options[by]) for row in rows}) < len(rows):
         raise InvalidArgumentError(
-            f"by must be the one option besides the seed that varies in the study, which are {', '.join(result.axes)}; "
-            f"got {by!r}. Study one option at a time for a picture."
+            f"by must be an option that tells all rows of the study apart; got {by!r}, where {', '.join(result.axes)} "
+            "vary. Study one option at a time, over seeds."
         )
-    rows = [row for row in result.summarise() if row.n]
+    rows = [row for row in rows if row.n]
     if not all("train_loss" in run.history and "test_loss" in run.history for row in rows for run in row.runs):
         raise InvalidArgumentError(
             "result must have curves of train and test data; got none. Call run_study with curves=True and test_data."

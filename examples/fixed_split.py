@@ -1,0 +1,187 @@
+"""The fixed split of the names data, as a benchmark: line i of each file is a test line where i % 3 == 0.
+
+One recipe is searched for on a validation part of the training lines: first by changing one option of a starting point
+at a time, then by putting the changes that paid together, over several seeds. The test lines choose nothing; they are
+looked at once, by the recipe that was found, trained anew on all training lines. As one test name in six stands in
+training too, the recipe is also trained without these names, which shows what they are worth.
+
+What is finished is kept in the output folder, so that a search that was broken off goes on where it stopped.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import seqclf
+from seqclf import SequenceDataset, StudyResult
+from seqclf.study import Summary, format_measure
+
+Pairs = list[tuple[str, str]]
+
+START: dict[str, Any] = {
+    "cell": "gru",
+    "hidden_size": 256,
+    "bidirectional": True,
+    "pooling": ("last", "mean", "max"),
+    "dropout": 0.5,
+    "input_dropout": 0.2,
+    "symbol_dropout": 0.1,
+    "weight_dropout": 0.3,
+    "label_smoothing": 0.1,
+    "epochs": 30,
+    "batch_size": 64,
+    "learning_rate": 3e-3,
+    "schedule": "one_cycle",
+    "clip_grad_norm": 1.0,
+}
+CHANGES: dict[str, list[Any]] = {
+    "cell": ["lstm"],
+    "hidden_size": [128, 384],
+    "num_layers": [2],
+    "bidirectional": [False],
+    "pooling": ["last", ("last", "max")],
+    "dropout": [0.3],
+    "input_dropout": [0.0],
+    "symbol_dropout": [0.0, 0.05],
+    "weight_dropout": [0.0, 0.5],
+    "label_smoothing": [0.0, 0.2],
+    "epochs": [15, 45],
+    "batch_size": [32, 128],
+    "learning_rate": [1.5e-3, 5e-3],
+}
+
+
+def read_fixed_split(folder: Path) -> tuple[Pairs, Pairs]:
+    """Return the training and the test pairs, names folded to ASCII."""
+    train: Pairs = []
+    test: Pairs = []
+    for path in sorted(folder.glob("*.txt")):
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        for number, line in enumerate(lines):
+            (test if number % 3 == 0 else train).append((seqclf.fold_ascii(line), path.stem))
+    return train, test
+
+
+def search(lines: SequenceDataset, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that do best on a validation fifth of the training lines, which is drawn like the test."""
+    train, validation = lines.split(test_size=0.2, seed=0, group_duplicates=False)
+    settings: dict[str, Any] = {
+        "validation_data": validation,
+        "cache": arguments.output / "runs",
+        "workers": arguments.workers,
+    }
+    single = seqclf.run_study(
+        train, [{}, *({name: values} for name, values in CHANGES.items())], base=START, **settings
+    )
+    single.write(arguments.output / "single_changes")
+    changes = changes_that_paid(single)
+    print("changes that paid alone: " + (", ".join(f"{name}={value}" for name, value in changes) or "none") + "\n")
+    points = [START | dict(changes[:count]) for count in range(min(len(changes), 3) + 1)]
+    grid = [
+        {name: [value] for name, value in point.items()} | {"seed": range(arguments.search_seeds)} for point in points
+    ]
+    together = seqclf.run_study(train, grid, **settings)
+    together.write(arguments.output / "finalists")
+    table = together.to_markdown(["validation_accuracy", "validation_loss"])
+    print(table + "\n")
+    (arguments.output / "finalists.md").write_text(table + "\n", encoding="utf-8")
+    best = together.best("validation_accuracy").options
+    return {name: best[name] for name in {**START, **dict(changes)}}
+
+
+def changes_that_paid(result: StudyResult) -> list[tuple[str, Any]]:
+    """Return the best value of each option that alone made both accuracy and loss better, the best change first."""
+    start, *others = result.runs
+    gains: dict[str, tuple[float, Any]] = {}
+    lines = ["| change | validation accuracy (%) | validation NLL |", "|---|--:|--:|"]
+    for run in result.runs:
+        name = next((name for name in CHANGES if run.options[name] != start.options[name]), "")
+        before, after = start.results["validation"], run.results["validation"]
+        told = f"{name} = {run.options[name]}" if name else "none: the starting point"
+        lines.append(f"| {told} | {100 * after.accuracy:.1f} | {after.loss:.3f} |")
+        gain = after.accuracy - before.accuracy
+        if gain > max(0, gains.get(name, (0.0,))[0]) and after.loss < before.loss:
+            gains[name] = gain, run.options[name]
+    print("\n".join(lines) + "\n")
+    return [(name, value) for name, (_, value) in sorted(gains.items(), key=lambda item: -item[1][0])]
+
+
+def measure(recipe: dict[str, Any], train: Pairs, test: Pairs, arguments: argparse.Namespace) -> str:
+    """Train the recipe on all training lines, and without the names of the test; return a table of test accuracies."""
+    lines = SequenceDataset.from_pairs(train)
+    tested = {name for name, _ in test}
+    trained = {name for name, _ in train}
+    leaked = np.array([name in trained for name, _ in test])
+    rows = [
+        "| trained on | all test lines | 95 % interval | macro-F1 | names that stand in train | other names |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for title, pairs in (
+        ("all training lines", train),
+        ("those whose name is not in the test", [pair for pair in train if pair[0] not in tested]),
+    ):
+        known = {"vocabulary": lines.vocabulary, "classes": lines.classes}
+        result = seqclf.run_study(
+            SequenceDataset.from_pairs(pairs, **known),
+            {"seed": range(arguments.seeds)},
+            base=recipe,
+            test_data=SequenceDataset.from_pairs(test, **known),
+            cache=arguments.output / "runs",
+            workers=arguments.workers,
+        )
+        result.write(arguments.output / ("with_leakage" if pairs is train else "without_leakage"))
+        [row] = result.summarise()
+        interval = row.interval("accuracy")
+        cells = [
+            f"{title} ({len(pairs):,})",
+            format_measure("test_accuracy", row),
+            f"{100 * interval.low:.1f} to {100 * interval.high:.1f}",
+            format_measure("test_macro_f1", row),
+            part_accuracy(row, leaked),
+            part_accuracy(row, ~leaked),
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+    rows[0] = (
+        rows[0]
+        .replace("all test lines", f"all {len(test):,} test lines (%)")
+        .replace("names that stand in train", f"{leaked.sum():,} lines whose name stands in train (%)")
+    )
+    return "\n".join(rows).replace("| other names |", f"| {(~leaked).sum():,} others (%) |")
+
+
+def part_accuracy(row: Summary, part: npt.NDArray[np.bool_]) -> str:
+    """Return the accuracy on a part of the test lines, mean ± standard deviation over seeds."""
+    values = 100 * np.array([run.results["test"].hits[part].mean() for run in row.runs])
+    return f"{values.mean():.1f} ± {values.std(ddof=1) if len(values) > 1 else 0:.1f}"
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="the folder with the 18 files, such as download_names() fetches")
+    parser.add_argument("--search-seeds", type=int, default=3, help="seeds of the finalists (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=5, help="seeds of the recipe (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help="processes at once (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("fixed_split"), metavar="DIR", help="for all results")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Search on training lines, then measure once."""
+    arguments = parse_arguments()
+    train, test = read_fixed_split(arguments.data)
+    lines = SequenceDataset.from_pairs(train)
+    known = {"vocabulary": lines.vocabulary, "classes": lines.classes}
+    print(f"train: {lines}\n{lines.report(SequenceDataset.from_pairs(test, **known))}\n")
+    recipe = search(lines, arguments)
+    print(f"recipe: {recipe}\n")
+    table = measure(recipe, train, test, arguments)
+    (arguments.output / "table.md").write_text(table + "\n", encoding="utf-8")
+    print(table)
+
+
+if __name__ == "__main__":
+    main()
