@@ -36,7 +36,8 @@ class Finding:
         """Read it from the runs of one batch size."""
 
         def curve(measure: str) -> npt.NDArray[np.float64]:
-            return np.array([run.history[measure] for run in row.runs if run.error is None]).mean(0)
+            curves = np.array([run.history[measure] for run in row.runs if run.error is None])
+            return np.asarray(curves.mean(0))
 
         return cls(
             row.options["batch_size"],

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 import seqclf
 from seqclf import SequenceDataset, StudyResult
-from seqclf.study import Summary, format_measure
+from seqclf.study import Run, Summary, format_measure
 
 Pairs = list[tuple[str, str]]
 
@@ -65,6 +65,11 @@ def read_fixed_split(folder: Path) -> tuple[Pairs, Pairs]:
     return train, test
 
 
+def encode(pairs: Pairs, like: SequenceDataset) -> SequenceDataset:
+    """Encode pairs as another dataset is encoded."""
+    return SequenceDataset.from_pairs(pairs, vocabulary=like.vocabulary, classes=like.classes)
+
+
 def search(lines: SequenceDataset, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options that do best on a validation fifth of the training lines, which is drawn like the test."""
     train, validation = lines.split(test_size=0.2, seed=0, group_duplicates=False)
@@ -78,11 +83,12 @@ def search(lines: SequenceDataset, arguments: argparse.Namespace) -> dict[str, A
     )
     single.write(arguments.output / "single_changes")
     changes = changes_that_paid(single)
-    print("changes that paid alone: " + (", ".join(f"{name}={value}" for name, value in changes) or "none") + "\n")
+    table = tabulate_changes(single)
+    print(f"{table}\n\nchanges that paid alone: {', '.join(f'{name}={value}' for name, value in changes) or 'none'}\n")
+    (arguments.output / "single_changes.md").write_text(table + "\n", encoding="utf-8")
+
     points = [START | dict(changes[:count]) for count in range(min(len(changes), 3) + 1)]
-    grid = [
-        {name: [value] for name, value in point.items()} | {"seed": range(arguments.search_seeds)} for point in points
-    ]
+    grid = [{name: [point[name]] for name in point} | {"seed": range(arguments.search_seeds)} for point in points]
     together = seqclf.run_study(train, grid, **settings)
     together.write(arguments.output / "finalists")
     table = together.to_markdown(["validation_accuracy", "validation_loss"])
@@ -94,41 +100,51 @@ def search(lines: SequenceDataset, arguments: argparse.Namespace) -> dict[str, A
 
 def changes_that_paid(result: StudyResult) -> list[tuple[str, Any]]:
     """Return the best value of each option that alone made both accuracy and loss better, the best change first."""
-    start, *others = result.runs
+    start = result.runs[0]
     gains: dict[str, tuple[float, Any]] = {}
+    for run in result.runs[1:]:
+        name = changed_option(run, start)
+        before, after = start.results["validation"], run.results["validation"]
+        gain = after.accuracy - before.accuracy
+        if after.loss < before.loss and gain > max(0.0, gains.get(name, (0.0,))[0]):
+            gains[name] = gain, run.options[name]
+    return [(name, value) for name, (_, value) in sorted(gains.items(), key=lambda item: -item[1][0])]
+
+
+def changed_option(run: Run, start: Run) -> str:
+    """Return the option in which a run differs from the starting point."""
+    return next(name for name in CHANGES if run.options[name] != start.options[name])
+
+
+def tabulate_changes(result: StudyResult) -> str:
+    """Return a table of the changes and what they led to."""
+    start = result.runs[0]
     lines = ["| change | validation accuracy (%) | validation NLL |", "|---|--:|--:|"]
     for run in result.runs:
-        name = next((name for name in CHANGES if run.options[name] != start.options[name]), "")
-        before, after = start.results["validation"], run.results["validation"]
-        told = f"{name} = {run.options[name]}" if name else "none: the starting point"
-        lines.append(f"| {told} | {100 * after.accuracy:.1f} | {after.loss:.3f} |")
-        gain = after.accuracy - before.accuracy
-        if gain > max(0, gains.get(name, (0.0,))[0]) and after.loss < before.loss:
-            gains[name] = gain, run.options[name]
-    print("\n".join(lines) + "\n")
-    return [(name, value) for name, (_, value) in sorted(gains.items(), key=lambda item: -item[1][0])]
+        told = "none" if run is start else f"{(name := changed_option(run, start))} = {run.options[name]}"
+        found = run.results["validation"]
+        lines.append(f"| {told} | {100 * found.accuracy:.1f} | {found.loss:.3f} |")
+    return "\n".join(lines)
 
 
 def measure(recipe: dict[str, Any], train: Pairs, test: Pairs, arguments: argparse.Namespace) -> str:
     """Train the recipe on all training lines, and without the names of the test; return a table of test accuracies."""
     lines = SequenceDataset.from_pairs(train)
-    tested = {name for name, _ in test}
     trained = {name for name, _ in train}
     leaked = np.array([name in trained for name, _ in test])
-    rows = [
-        "| trained on | all test lines | 95 % interval | macro-F1 | names that stand in train | other names |",
+    table = [
+        f"| trained on | all {len(test):,} test lines (%) | 95 % interval | macro-F1 | "
+        f"the {leaked.sum():,} whose name stands in train (%) | the {(~leaked).sum():,} others (%) |",
         "|---|--:|--:|--:|--:|--:|",
     ]
-    for title, pairs in (
-        ("all training lines", train),
-        ("those whose name is not in the test", [pair for pair in train if pair[0] not in tested]),
-    ):
-        known = {"vocabulary": lines.vocabulary, "classes": lines.classes}
+    tested = {name for name, _ in test}
+    clean = [pair for pair in train if pair[0] not in tested]
+    for title, pairs in (("all training lines", train), ("those whose name is not in the test", clean)):
         result = seqclf.run_study(
-            SequenceDataset.from_pairs(pairs, **known),
+            encode(pairs, lines),
             {"seed": range(arguments.seeds)},
             base=recipe,
-            test_data=SequenceDataset.from_pairs(test, **known),
+            test_data=encode(test, lines),
             cache=arguments.output / "runs",
             workers=arguments.workers,
         )
@@ -143,13 +159,8 @@ def measure(recipe: dict[str, Any], train: Pairs, test: Pairs, arguments: argpar
             part_accuracy(row, leaked),
             part_accuracy(row, ~leaked),
         ]
-        rows.append("| " + " | ".join(cells) + " |")
-    rows[0] = (
-        rows[0]
-        .replace("all test lines", f"all {len(test):,} test lines (%)")
-        .replace("names that stand in train", f"{leaked.sum():,} lines whose name stands in train (%)")
-    )
-    return "\n".join(rows).replace("| other names |", f"| {(~leaked).sum():,} others (%) |")
+        table.append("| " + " | ".join(cells) + " |")
+    return "\n".join(table)
 
 
 def part_accuracy(row: Summary, part: npt.NDArray[np.bool_]) -> str:
@@ -174,8 +185,7 @@ def main() -> None:
     arguments = parse_arguments()
     train, test = read_fixed_split(arguments.data)
     lines = SequenceDataset.from_pairs(train)
-    known = {"vocabulary": lines.vocabulary, "classes": lines.classes}
-    print(f"train: {lines}\n{lines.report(SequenceDataset.from_pairs(test, **known))}\n")
+    print(f"train: {lines}\n{lines.report(encode(test, lines))}\n")
     recipe = search(lines, arguments)
     print(f"recipe: {recipe}\n")
     table = measure(recipe, train, test, arguments)

@@ -103,9 +103,7 @@ def write_results(folder: Path, result: StudyResult, table: str, best: Run) -> N
     seqclf.plot_confusion(best.results["test"]).savefig(folder / "confusion.png")
     seqclf.plot_history(best.history, title="the best model by validation loss").savefig(folder / "history.png")
     seqclf.save(best.load_model(), folder / "model.safetensors")
-    print(
-        f"\ntable, results and timings, and confusion.png, history.png and model.safetensors of the best, are in {folder}"
-    )
+    print(f"\nresults of all, and confusion.png, history.png and model.safetensors of the best, are in {folder}")
 
 
 def parse_arguments() -> argparse.Namespace:
