@@ -155,6 +155,25 @@ def test_clipping_bounds_the_step() -> None:
     assert float((weights(model) - before).norm()) == pytest.approx(1e-3, rel=1e-3)
 
 
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_label_smoothing_is_torchs_and_leaves_the_measures_plain(class_weight: Any) -> None:
+    model, by_hand = make().double(), make().double()
+    history = train(
+        model,
+        epochs=1,
+        batch_size=len(DATA),
+        class_weight=class_weight,
+        label_smoothing=0.2,
+        optimizer=SGD(model.parameters(), lr=0.5),
+    )
+    weight = len(DATA) / (3 * torch.bincount(DATA.labels).double()) if class_weight else None
+    batch = DATA.batch(range(len(DATA)))
+    logits = by_hand(batch.inputs, batch.lengths)
+    assert history["loss"][0] == pytest.approx(float(cross_entropy(logits, batch.labels).detach()))
+    descend(by_hand, cross_entropy(logits, batch.labels, weight=weight, label_smoothing=0.2))
+    assert torch.allclose(weights(model), weights(by_hand), atol=1e-12)
+
+
 def test_class_weights_scale_the_gradient() -> None:
     batch = DATA.batch(range(len(DATA)))
     counts = torch.bincount(DATA.labels).double()
@@ -266,6 +285,7 @@ FEATURES = SequenceDataset.from_pairs([(np.ones((2, 3)), "a")])
         ({"scheduler": ExponentialLR(SGD(nn.Linear(1, 1).parameters(), 1), 1)}, r"one of another optimizer"),
         ({"scheduler_interval": "batch"}, r"scheduler_interval must be one of 'epoch', 'step'; got 'batch'"),
         ({"clip_grad_norm": 0}, r"clip_grad_norm must be a number above 0; got 0"),
+        ({"label_smoothing": 1.0}, r"label_smoothing must be a number from 0"),
         ({"class_weight": "balance"}, r"class_weight must be one of 'balanced'; got 'balance'\. Did you mean"),
         ({"class_weight": {"z": 1}}, r"class_weight must name classes of train; got 'z'"),
         ({"class_weight": [1.0]}, r"3 finite numbers above 0, one for each class; got \[1\.0\]"),

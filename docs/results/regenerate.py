@@ -1,0 +1,78 @@
+"""Run every example whose figures are published, and put its tables into README.md and docs/names.md.
+
+    python docs/results/regenerate.py --data FOLDER
+
+Runs that were finished before are taken from the work folder, so this goes on where it stopped. All figures but the
+seconds come out the same on the same machine. On two cores it takes about two hours.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "names.md"]
+COMMANDS = {
+    "names_sample": ["names_task.py", "--seeds", "3"],
+    "names": ["names_task.py", "--data", "{data}", "--seeds", "3"],
+    "names_one_way": ["names_task.py", "--data", "{data}", "--seeds", "3", "--one-way"],
+    "batch_size_sample": ["batch_size_study.py"],
+    "batch_size": ["batch_size_study.py", "--data", "{data}"],
+    "fixed_split": ["fixed_split.py", "{data}"],
+}
+PUBLISHED = [
+    "*.md",
+    "*.csv",
+    "*/results.csv",
+    "results.json",
+    "curves.png",
+    "curves.svg",
+    "confusion.png",
+    "history.png",
+]
+BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+
+
+def run_and_publish(name: str, data: Path, work: Path) -> None:
+    """Run one example, and copy what it found to this folder."""
+    script, *options = (part.format(data=data) for part in COMMANDS[name])
+    output = work / name
+    command = [sys.executable, str(ROOT / "examples" / script), *options, "--output", str(output)]
+    print("+ " + " ".join(command), flush=True)
+    subprocess.run(command, check=True)
+    for pattern in PUBLISHED:
+        for path in sorted(output.glob(pattern)):
+            target = HERE / name / path.relative_to(output)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
+
+def fill_in(text: str) -> str:
+    """Return a document with every block of results replaced by the file that it names."""
+
+    def block(match: re.Match[str]) -> str:
+        content = (HERE / match[2]).read_text(encoding="utf-8").strip()
+        return f"{match[1]}\n{content}\n\n{match[3]}"
+
+    return BLOCK.sub(block, text)
+
+
+def main() -> None:
+    """Run what is asked for, and fill in the documents."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder with the full names data")
+    parser.add_argument("--work", type=Path, default=ROOT / ".results", help="where runs are kept (default: .results)")
+    parser.add_argument("names", nargs="*", default=list(COMMANDS), help=f"which, of: {', '.join(COMMANDS)}")
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        run_and_publish(name, arguments.data.resolve(), arguments.work)
+    for document in DOCUMENTS:
+        document.write_text(fill_in(document.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
