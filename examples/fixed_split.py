@@ -78,24 +78,26 @@ def search(lines: SequenceDataset, arguments: argparse.Namespace) -> dict[str, A
         "cache": arguments.output / "runs",
         "workers": arguments.workers,
     }
-    single = seqclf.run_study(
-        train, [{}, *({name: values} for name, values in CHANGES.items())], base=START, **settings
-    )
+    start = START | ({"epochs": arguments.epochs} if arguments.epochs else {})
+    changes = {name: values for name, values in CHANGES.items() if not (name == "epochs" and arguments.epochs)}
+    grid = [{}, *({name: values} for name, values in changes.items())]
+    single = seqclf.run_study(train, grid, base=start, **settings)
     single.write(arguments.output / "single_changes")
-    changes = changes_that_paid(single)
+    paid = changes_that_paid(single)
     table = tabulate_changes(single)
-    print(f"{table}\n\nchanges that paid alone: {', '.join(f'{name}={value}' for name, value in changes) or 'none'}\n")
+    print(f"{table}\n\nchanges that paid alone: {', '.join(f'{name}={value}' for name, value in paid) or 'none'}\n")
     (arguments.output / "single_changes.md").write_text(table + "\n", encoding="utf-8")
 
-    points = [START | dict(changes[:count]) for count in range(min(len(changes), 3) + 1)]
-    grid = [{name: [point[name]] for name in point} | {"seed": range(arguments.search_seeds)} for point in points]
-    together = seqclf.run_study(train, grid, **settings)
+    points = [start | dict(paid[:count]) for count in range(min(len(paid), 3) + 1)]
+    seeds = list(range(arguments.search_seeds))
+    finalists = [{name: [point[name]] for name in point} | {"seed": seeds} for point in points]
+    together = seqclf.run_study(train, finalists, **settings)
     together.write(arguments.output / "finalists")
     table = together.to_markdown(["validation_accuracy", "validation_loss"])
     print(table + "\n")
     (arguments.output / "finalists.md").write_text(table + "\n", encoding="utf-8")
     best = together.best("validation_accuracy").options
-    return {name: best[name] for name in {**START, **dict(changes)}}
+    return {name: best[name] for name in {**start, **dict(paid)}}
 
 
 def changes_that_paid(result: StudyResult) -> list[tuple[str, Any]]:
@@ -173,6 +175,7 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder with the 18 files, such as download_names() fetches")
+    parser.add_argument("--epochs", type=int, help="in place of those to choose from, to see it run quickly")
     parser.add_argument("--search-seeds", type=int, default=3, help="seeds of the finalists (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=5, help="seeds of the recipe (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes at once (default: %(default)s)")
