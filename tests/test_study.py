@@ -103,6 +103,8 @@ def test_the_results_do_not_depend_on_the_number_of_workers_or_on_the_cache(work
         result.write(tmp_path / str(number))
     for name in ("results.json", "results.csv"):
         assert len({(tmp_path / str(number) / name).read_bytes() for number in range(3)}) == 1
+        written = json.loads((tmp_path / "0" / "results.json").read_text())
+        assert written == json.loads(json.dumps(first.to_dict()))
     assert (tmp_path / "1" / "timings.json").read_bytes() == (tmp_path / "2" / "timings.json").read_bytes()
 
 

@@ -81,7 +81,7 @@ class Summary:
         results = [run.results[on] for run in self.runs if on in run.results]
         if not results:
             raise InvalidArgumentError(f"on must name data that the runs were measured on; got {on!r}. Pass {on}_data.")
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng([seed, 1])  # other draws than those of the groups
         spread = bootstrap(
             lambda weights: _mean_measure(
                 [results[index] for index in generator.integers(0, len(results), len(results))], measure, weights
@@ -223,13 +223,16 @@ class StudyResult:
         """Write `results.json` and `results.csv`, which are the same every time, and `timings.json` into a folder."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "results.json", (json.dumps(self.to_dict(), indent=1) + "\n").encode())
+        content = self.to_dict()
+        runs = ",\n".join(json.dumps(run) for run in content["runs"])  # a line for each
+        text = f'{{"axes": {json.dumps(content["axes"])}, "runs": [\n{runs}\n]}}\n'
+        write_atomically(folder / "results.json", text.encode())
         write_atomically(folder / "results.csv", self.to_csv(timings=False).encode())
         timings = [
             {"seconds": run.seconds, "epochs": run.history["seconds"] if run.history.epochs else []}
             for run in self.runs
         ]
-        write_atomically(folder / "timings.json", (json.dumps(timings, indent=1) + "\n").encode())
+        write_atomically(folder / "timings.json", ("[\n" + ",\n".join(map(json.dumps, timings)) + "\n]\n").encode())
 
     def to_markdown(self, measures: Sequence[str] = ("test_accuracy", "test_loss", "test_macro_f1")) -> str:
         """Return a Markdown table: one row for each combination of options, mean ± standard deviation over seeds.

@@ -151,7 +151,8 @@ def _train_all(points: Sequence[Options], store: RunCache, *, workers: int, thre
     if workers == 1 or len(points) <= 1:
         for options in points:
             with _threads(threads):
-                yield _train_and_store(options, store, device)
+                run = _train_and_store(options, store, device)
+            yield run
         return
     start = partial(_start_worker, pickle.dumps(store), threads, device)
     context = multiprocessing.get_context("spawn")
