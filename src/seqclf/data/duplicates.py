@@ -1,7 +1,5 @@
 """Which sequences are equal: groups by content, found without Python work for each sequence."""
 
-from itertools import count
-
 import numpy as np
 import numpy.typing as npt
 
@@ -18,15 +16,14 @@ def duplicate_groups(sequences: Ragged) -> Groups:
     """
     steps = _as_words(sequences)  # (N, W): each step as machine words
     offsets = sequences.offsets.numpy()
-    for seed in count():
-        hashes = _hash(steps, offsets, seed)
-        _, first, groups = np.unique(hashes, return_index=True, return_inverse=True)
-        if _all_equal(steps, offsets, first[groups]):
-            order = np.empty(len(first), dtype=np.int64)
-            order[np.argsort(first, kind="stable")] = np.arange(len(first))
-            numbers: Groups = order[groups]
-            return numbers
-    raise AssertionError  # count() has no end
+    seed, exact = 0, False
+    while not exact:
+        _, first, groups = np.unique(_hash(steps, offsets, seed), return_index=True, return_inverse=True)
+        seed, exact = seed + 1, _all_equal(steps, offsets, first[groups])
+    order = np.empty(len(first), dtype=np.int64)
+    order[np.argsort(first, kind="stable")] = np.arange(len(first))
+    numbers: Groups = order[groups]
+    return numbers
 
 
 def members(groups: Groups) -> list[list[int]]:
