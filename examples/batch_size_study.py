@@ -40,7 +40,7 @@ class Finding:
             return np.asarray(curves.mean(0))
 
         return cls(
-            row.options["batch_size"],
+            row.runs[0].options["batch_size"],
             row.runs[0].options["learning_rate"],
             100 * curve("test_accuracy"),
             100 * row.std["test_accuracy"],
@@ -62,7 +62,7 @@ class Finding:
 
 def describe(result: StudyResult) -> str:
     """Say in a table and in words what the study found."""
-    findings = [Finding.of(row) for row in result.summarise()]
+    findings = [Finding.of(row) for row in result.summarise() if row.n]
     goal = float(np.floor(min(finding.accuracy.max() for finding in findings)))
     lines = [
         "| batch size | learning rate | test accuracy (%) | least test NLL | at epoch | updates an epoch | "
@@ -123,9 +123,10 @@ def study(arguments: argparse.Namespace) -> StudyResult:
     print(search.to_markdown(["validation_loss", "validation_accuracy"]) + "\n")
     points = []
     for size in arguments.batch_sizes:
-        rows = [row for row in search.summarise() if row.options["batch_size"] == size and row.n]
-        best = min(rows, key=lambda row: row.mean["validation_loss"])
-        rate = best.runs[0].options["learning_rate"]
+        runs = [run for run in search.runs if run.options["batch_size"] == size and run.error is None]
+        if not runs:
+            raise SystemExit(f"every learning rate made the loss of batches of {size} infinite; try lower ones")
+        rate = min(runs, key=lambda run: run.results["validation"].loss).options["learning_rate"]
         points.append({"batch_size": [size], "learning_rate": [rate], "seed": range(arguments.seeds)})
     return seqclf.run_study(train, points, test_data=test, curves=True, **settings)
 

@@ -104,7 +104,7 @@ def changes_that_paid(result: StudyResult) -> list[tuple[str, Any]]:
     """Return the best value of each option that alone made both accuracy and loss better, the best change first."""
     start = result.runs[0]
     gains: dict[str, tuple[float, Any]] = {}
-    for run in result.runs[1:]:
+    for run in (run for run in result.runs[1:] if run.error is None):
         name = changed_option(run, start)
         before, after = start.results["validation"], run.results["validation"]
         gain = after.accuracy - before.accuracy
@@ -124,8 +124,8 @@ def tabulate_changes(result: StudyResult) -> str:
     lines = ["| change | validation accuracy (%) | validation NLL |", "|---|--:|--:|"]
     for run in result.runs:
         told = "none" if run is start else f"{(name := changed_option(run, start))} = {run.options[name]}"
-        found = run.results["validation"]
-        lines.append(f"| {told} | {100 * found.accuracy:.1f} | {found.loss:.3f} |")
+        found = run.results.get("validation")
+        lines.append(f"| {told} | " + (f"{100 * found.accuracy:.1f} | {found.loss:.3f} |" if found else "- | - |"))
     return "\n".join(lines)
 
 
@@ -167,7 +167,7 @@ def measure(recipe: dict[str, Any], train: Pairs, test: Pairs, arguments: argpar
 
 def part_accuracy(row: Summary, part: npt.NDArray[np.bool_]) -> str:
     """Return the accuracy on a part of the test lines, mean ± standard deviation over seeds."""
-    values = 100 * np.array([run.results["test"].hits[part].mean() for run in row.runs])
+    values = 100 * np.array([run.results["test"].hits[part].mean() for run in row.runs if run.error is None])
     return f"{values.mean():.1f} ± {values.std(ddof=1) if len(values) > 1 else 0:.1f}"
 
 

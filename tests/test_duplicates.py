@@ -10,7 +10,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seqclf import InvalidArgumentError, SequenceDataset, Vocabulary
+from seqclf import InvalidArgumentError, InvalidDataError, SequenceDataset, Vocabulary
 from seqclf.data import duplicates
 from seqclf.data.duplicates import duplicate_groups, members
 
@@ -121,6 +121,14 @@ def test_leakage_needs_the_same_encoding() -> None:
     one, other = (SequenceDataset.from_pairs([(text, "x")]) for text in ("ab", "cd"))
     with pytest.raises(InvalidArgumentError, match=r"other must be encoded like this dataset; got .* vocabulary="):
         one.report(other)
+
+
+def test_a_report_needs_data() -> None:
+    dataset = SequenceDataset.from_pairs([("ab", "x")])
+    with pytest.raises(InvalidDataError, match=r"dataset must hold at least one sequence; got none"):
+        dataset.subset([]).report()
+    with pytest.raises(InvalidArgumentError, match=r"other must be a SequenceDataset; got list"):
+        dataset.report([("ab", "x")])
 
 
 def test_the_fingerprint_changes_with_all_that_matters() -> None:

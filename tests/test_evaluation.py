@@ -68,6 +68,13 @@ def test_metrics_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None
     assert result.to_dict()["per_class"]["a"]["support"] == rows[3][0]
 
 
+def test_an_evaluation_needs_data() -> None:
+    with pytest.raises(InvalidDataError, match=r"dataset must hold at least one sequence; got none"):
+        evaluate(tiny(), TEXTS.subset([]))
+    with pytest.raises(InvalidArgumentError, match=r"dataset must be a SequenceDataset; got list"):
+        evaluate(tiny(), [("ab", "x")])
+
+
 TEXTS = strategies.letters_dataset(count=20)
 
 

@@ -67,6 +67,9 @@ def test_a_study_is_drawn_in_every_view() -> None:
 
 def test_runs_that_broke_off_are_not_drawn() -> None:
     result = study({"learning_rate": [0.01, 1e38], "seed": [0, 1]})
+    assert [line.get_label() for line in plot_study(StudyResult(result.runs[:1]), "batch_size").axes[1].lines] == [
+        "batch size 32"
+    ]
     assert [row.n for row in result.summarise()] == [2, 0]
     figure = plot_study(result, "learning_rate", views=["epoch"], title="mine")
     assert [line.get_label() for line in figure.axes[1].lines] == ["learning rate 0.01"]
@@ -82,14 +85,17 @@ def test_runs_that_broke_off_are_not_drawn() -> None:
             {},
             r"by must be an option that tells all rows .*; got 'batch_size'",
         ),
-        ({"epochs": [1, 2]}, {}, {}, r"by must be an option .*; got 'batch_size', where epochs vary"),
+        ({"epochs": [1, 2]}, {}, {}, r"by must be an option .*; got 'batch_size', where epochs varies"),
         ({"batch_size": [5, 9]}, {"curves": False}, {}, r"result must have curves of train and test data"),
+        ({"learning_rate": [1e38]}, {}, {}, r"result must have a run that went well; got none"),
+        ({"batch_size": [5, 9]}, {}, {"by": "seed"}, r"by must be an option .*; got 'seed'"),
+        ({"batch_size": [5, 9]}, {}, {"views": []}, r"views must name at least one view"),
         ({"batch_size": [5, 9]}, {}, {"views": ["epochs"]}, r"views must be one of 'epoch', .* mean 'epoch'"),
     ],
 )
 def test_studies_that_cannot_be_drawn(grid: Any, options: Any, ask: Any, message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
-        plot_study(study(grid, **options), "batch_size", **ask)
+        plot_study(study(grid, **options), **({"by": "batch_size"} | ask))
 
 
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:

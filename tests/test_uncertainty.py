@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seqclf import Evaluation, InvalidArgumentError, compare
 from seqclf.training.compare import _sign_flip_test
-from seqclf.training.interval import Interval, bootstrap
+from seqclf.training.interval import Interval, bootstrap, student_t
 
 
 def evaluation(hits: Any, groups: Any = None) -> Evaluation:
@@ -53,7 +53,7 @@ def test_every_measure_has_an_interval_around_its_value(hits: list[bool], measur
     interval = result.interval(measure, resamples=50)
     assert interval.value == pytest.approx(getattr(result, measure))
     assert interval.low <= interval.high
-    if len(set(hits)) == 1:
+    if len(set(hits)) == 1 and measure != "accuracy":
         assert interval.low == pytest.approx(interval.high) == pytest.approx(interval.value)
 
 
@@ -117,6 +117,7 @@ def test_evaluations_of_other_sequences_cannot_be_compared() -> None:
     [
         ({"measure": "acuracy"}, r"measure must be one of 'accuracy', .*mean 'accuracy'"),
         ({"level": 1.5}, r"level must be a number from 0"),
+        ({"level": 0}, r"level must be a number between 0 and 1; got 0"),
         ({"resamples": 0}, r"resamples must be an integer of at least 1"),
         ({"seed": -1}, r"seed must be an integer of at least 0"),
     ],
@@ -124,6 +125,34 @@ def test_evaluations_of_other_sequences_cannot_be_compared() -> None:
 def test_arguments_out_of_range(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
         evaluation([True, False]).interval(**options)
+
+
+def test_what_is_no_evaluation_cannot_be_compared() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"second must be an Evaluation; got float"):
+        compare(evaluation([True]), 0.5)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_perfect_score_on_few_sequences_is_not_certain(right: bool) -> None:
+    interval = evaluation([right] * 10).interval("accuracy")
+    assert interval.high - interval.low == pytest.approx(1 - 0.025**0.1)  # Clopper and Pearson, 10 of 10
+    assert interval.value == (1.0 if right else 0.0)
+    assert evaluation([right] * 10, np.zeros(10, dtype=np.int64)).interval().high == (1.0 if right else 0.975)
+
+
+@pytest.mark.parametrize(
+    ("level", "freedom", "expected"),
+    [
+        (0.95, 1, 12.7062),
+        (0.95, 2, 4.3027),
+        (0.95, 4, 2.7764),
+        (0.9, 4, 2.1318),
+        (0.99, 9, 3.2498),
+        (0.95, 200, 1.9719),
+    ],
+)
+def test_students_t_is_that_of_the_tables(level: float, freedom: int, expected: float) -> None:
+    assert student_t(level, freedom) == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_naive_bootstrap_would_be_caught() -> None:

@@ -51,7 +51,7 @@ def save(model: RNNClassifier, path: PathLike) -> None:
         True
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    description = json.dumps(_describe(model))
+    description = json.dumps(describe_model(model))
     metadata = {_KEY: description, _DIGEST: _digest(description, tensors)}
     write_atomically(path, safetensors.torch.save(tensors, metadata))
 
@@ -100,7 +100,7 @@ def load(path: PathLike, *, cell: CellFactory | None = None, pooling: nn.Module 
     return _build(_parse(metadata[_KEY], path), tensors, path, cell, pooling)
 
 
-def _describe(model: RNNClassifier) -> dict[str, Any]:
+def describe_model(model: RNNClassifier) -> dict[str, Any]:
     """Return everything but the weights, as a value ready for JSON."""
     for label in model.classes or ():
         if type(label) not in {str, int}:

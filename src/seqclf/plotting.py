@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from seqclf.checks import check_choice
 from seqclf.errors import InvalidArgumentError, MissingDependencyError
-from seqclf.study.result import StudyResult, Summary
+from seqclf.study.result import StudyResult, Summary, plain
+from seqclf.study.run import Run
 from seqclf.training.evaluate import Evaluation
 from seqclf.training.history import History
 
@@ -134,6 +135,8 @@ def plot_study(
         ['mean NLL (nats)', 'test accuracy (%)']
     """
     rows = _check_study(result, by)
+    if not views:
+        raise InvalidArgumentError("views must name at least one view; got none. Pass, for instance, ['epoch'].")
     for view in views:
         check_choice("views", view, get_args(View))
     figure = _figure(width=10.5, height=1.2 + 3.3 * len(views))
@@ -142,7 +145,7 @@ def plot_study(
         for number, row in enumerate(rows):
             x = _positions(row, view)
             style = {"color": _PALETTE[number % len(_PALETTE)], "marker": _MARKERS[number % len(_MARKERS)]}
-            name = f"{by.replace('_', ' ')} {row.options[by]}"
+            name = f"{by.replace('_', ' ')} {_value(row, by)}"
             _draw_band(left, x, _curves(row, "train_loss"), f"{name}, train", linestyle="--", **style)
             _draw_band(left, x, _curves(row, "test_loss"), f"{name}, test", **style)
             _draw_band(right, x, 100 * _curves(row, "test_accuracy"), name, **style)
@@ -168,22 +171,32 @@ def plot_study(
 def _check_study(result: StudyResult, by: str) -> list[Summary]:
     """Return the rows to draw, those whose runs all broke off left out."""
     rows = result.summarise()
-    if by not in result.axes or len({str(row.options[by]) for row in rows}) < len(rows):
+    if by == "seed" or by not in result.runs[0].options or len({str(_value(row, by)) for row in rows}) < len(rows):
         raise InvalidArgumentError(
-            f"by must be an option that tells all rows of the study apart; got {by!r}, where {', '.join(result.axes)} "
-            "vary. Study one option at a time, over seeds."
+            f"by must be an option that tells all rows of the study apart; got {by!r}, where "
+            f"{', '.join(result.axes) or 'nothing'} varies. Study one option at a time, over seeds."
         )
     rows = [row for row in rows if row.n]
-    if not all("train_loss" in run.history and "test_loss" in run.history for row in rows for run in row.runs):
+    if not all("train_loss" in run.history and "test_loss" in run.history for row in rows for run in _whole(row)):
         raise InvalidArgumentError(
             "result must have curves of train and test data; got none. Call run_study with curves=True and test_data."
         )
+    if not rows:
+        raise InvalidArgumentError("result must have a run that went well; got none. Lower the learning rate.")
     return rows
+
+
+def _value(row: Summary, by: str) -> Any:
+    return plain(row.runs[0].options[by])
+
+
+def _whole(row: Summary) -> list[Run]:
+    return [run for run in row.runs if run.error is None]
 
 
 def _curves(row: Summary, measure: str) -> npt.NDArray[np.float64]:
     """Return a measure by epoch of each run that went well, cut to the shortest: shape (seeds, epochs)."""
-    runs = [run.history[measure] for run in row.runs if run.error is None]
+    runs = [run.history[measure] for run in _whole(row)]
     shortest = min(map(len, runs))
     return np.array([values[:shortest] for values in runs])
 

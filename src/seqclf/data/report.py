@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from seqclf.data.duplicates import duplicate_groups
 from seqclf.data.ragged import Ragged, concatenate
-from seqclf.errors import InvalidArgumentError
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 
 if TYPE_CHECKING:
     from seqclf.data.dataset import SequenceDataset
@@ -121,6 +121,8 @@ class DataReport:
 
 def build_report(dataset: "SequenceDataset", other: "SequenceDataset | None") -> DataReport:
     """Examine `dataset`, and how much of `other` stands in it."""
+    if len(dataset) == 0:
+        raise InvalidDataError("dataset must hold at least one sequence; got none. Check where the data come from.")
     table = _count_labels(dataset)  # one row for each different sequence, one column for each class
     class_counts = table.sum(0)
     unknown = dataset.sequences.values.numpy() == 1 if dataset.vocabulary is not None else np.zeros(0, dtype=bool)
@@ -155,6 +157,10 @@ def _count_labels(dataset: "SequenceDataset") -> Counts:
 
 
 def _leakage(dataset: "SequenceDataset", other: "SequenceDataset") -> Leakage:
+    if not isinstance(other, type(dataset)):
+        raise InvalidArgumentError(
+            f"other must be a SequenceDataset; got {type(other).__name__}. Make it with from_pairs."
+        )
     fits = dataset.vocabulary == other.vocabulary and dataset.input_size == other.input_size
     if not fits or dataset.classes != other.classes:
         raise InvalidArgumentError(

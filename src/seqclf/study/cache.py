@@ -15,7 +15,7 @@ from seqclf.errors import FileFormatError, InvalidDataError
 from seqclf.files import read_json, write_atomically
 from seqclf.models.classifier import RNNClassifier
 from seqclf.persistence import save
-from seqclf.study.options import Options, describe
+from seqclf.study.options import Point
 from seqclf.study.run import Run, StudyData
 from seqclf.training.evaluate import Evaluation
 from seqclf.training.history import History
@@ -24,7 +24,7 @@ _VERSION = 1
 
 
 class RunCache:
-    """Finished runs in a folder; a run is found again only by the same options, data, versions and machine settings."""
+    """Finished runs in a folder; a run is found again only by the same options, data, versions and torch settings."""
 
     def __init__(self, folder: Path, data: StudyData, *, threads: int, device: str, keep_models: bool) -> None:
         self.folder = folder
@@ -34,6 +34,8 @@ class RunCache:
             "version": _VERSION,
             "seqclf": __version__,
             "torch": torch.__version__,
+            "numpy": np.__version__,  # draws the order of the batches
+            "dtype": str(torch.get_default_dtype()),
             "threads": threads,
             "device": device,
             "train": data.train.fingerprint,
@@ -41,40 +43,43 @@ class RunCache:
             "with_curves": data.with_curves,
         }
 
-    def load(self, options: Options) -> Run | None:
-        """Return the finished run of these options; None where there is none yet.
+    def load(self, point: Point) -> Run | None:
+        """Return the finished run of a point; None where there is none yet.
 
         Raises:
             FileFormatError: There is a file by the right name with another content.
         """
-        path = self._path(options, ".json")
-        model_file = self._path(options, ".safetensors")
-        if not path.exists() or (self.keep_models and not model_file.exists()):
+        path = self._path(point, ".json")
+        if not path.exists():
             return None
         content = read_json(path, "run file")
         try:
-            if content["key"] != self._key(options):
+            if content["key"] != self._key(point):
                 raise KeyError("key")
+            with_model = self.keep_models and content["error"] is None
+            model_file = self._path(point, ".safetensors") if with_model else None
+            if model_file is not None and not model_file.exists():
+                return None
             return Run(
-                options,
+                point.options,
                 History.from_json(content["history"]),
                 {name: _read_result(content["results"][name], self.data.measured[name]) for name in content["results"]},
                 int(content["parameters"]),
                 float(content["seconds"]),
                 content["error"],
-                model_file if self.keep_models else None,
+                model_file,
             )
         except (KeyError, TypeError, ValueError, AttributeError, InvalidDataError) as error:
             raise FileFormatError(
                 f"run file must be one that run_study wrote; got {error!r} in {path}. Delete it, and run again."
             ) from None
 
-    def store(self, run: Run, model: RNNClassifier) -> None:
+    def store(self, point: Point, run: Run, model: RNNClassifier) -> None:
         """Write a finished run, its model first: a run that can be found is whole."""
         if self.keep_models and run.error is None:
-            save(model, self._path(run.options, ".safetensors"))
+            save(model, self._path(point, ".safetensors"))
         content = {
-            "key": self._key(run.options),
+            "key": self._key(point),
             "history": run.history.to_json(),
             "results": {
                 name: {"losses": result.losses.tolist(), "predictions": result.predictions.tolist()}
@@ -84,13 +89,13 @@ class RunCache:
             "seconds": run.seconds,
             "error": run.error,
         }
-        write_atomically(self._path(run.options, ".json"), json.dumps(content).encode())
+        write_atomically(self._path(point, ".json"), json.dumps(content).encode())
 
-    def _key(self, options: Options) -> dict[str, Any]:
-        return self.shared | {"options": describe(options)}
+    def _key(self, point: Point) -> dict[str, Any]:
+        return self.shared | {"options": json.loads(point.description)}
 
-    def _path(self, options: Options, suffix: str) -> Path:
-        text = json.dumps(self._key(options), sort_keys=True)
+    def _path(self, point: Point, suffix: str) -> Path:
+        text = json.dumps(self._key(point), sort_keys=True)
         return self.folder / (hashlib.sha256(text.encode()).hexdigest()[:32] + suffix)
 
 

@@ -3,12 +3,14 @@
 import functools
 import hashlib
 import inspect
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from itertools import product
 from typing import Any
 
+import numpy as np
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
@@ -48,26 +50,40 @@ def _defaults() -> Options:
 DEFAULTS = _defaults()
 
 
-def expand(grid: Grid, base: Mapping[str, Any]) -> list[Options]:
-    """Return the full options of every point of the grid, the last axis moving fastest.
+@dataclass(frozen=True)
+class Point:
+    """A point of a grid.
+
+    Attributes:
+        options: The full options.
+        description: What tells them from all others, as JSON text. It is written when the study starts, so that a
+            source file that is edited meanwhile does not change what its runs are known by.
+    """
+
+    options: Options
+    description: str
+
+
+def expand(grid: Grid, base: Mapping[str, Any]) -> list[Point]:
+    """Return every point of the grid, the last axis moving fastest.
 
     Raises:
         InvalidArgumentError: There is no such option, an axis is empty or no list, or two points are the same.
     """
-    points = []
-    for part in [grid] if isinstance(grid, Mapping) else grid:
+    points: dict[str, Point] = {}
+    for part in _check_grid(grid):
         _check_names([*part, *base])
         axes = [_check_axis(name, values) for name, values in part.items()]
-        points += [DEFAULTS | dict(base) | dict(zip(part, values, strict=True)) for values in product(*axes)]
-    seen: list[Any] = []
-    for point in points:
-        if (described := describe(point)) in seen:
-            varied = {name: value for name, value in point.items() if value != DEFAULTS[name]}
-            raise InvalidArgumentError(f"every run must differ from the others; got {varied} twice. Remove one.")
-        seen.append(described)
+        for values in product(*axes):
+            options = DEFAULTS | dict(base) | dict(zip(part, values, strict=True))
+            description = json.dumps(describe(options), sort_keys=True)
+            if description in points:
+                varied = {name: value for name, value in options.items() if value != DEFAULTS[name]}
+                raise InvalidArgumentError(f"every run must differ from the others; got {varied} twice. Remove one.")
+            points[description] = Point(options, description)
     if not points:
         raise InvalidArgumentError("grid must describe at least one run; got none. Pass, for instance, {'seed': [0]}.")
-    return points
+    return list(points.values())
 
 
 def varying(points: Sequence[Options]) -> tuple[str, ...]:
@@ -79,11 +95,14 @@ def varying(points: Sequence[Options]) -> tuple[str, ...]:
 def describe(value: Any) -> Any:
     """Return options as JSON values that are equal only where the options mean the same.
 
-    A class or function is described by its name and a hash of its source text; what it calls in turn is not looked at.
+    A class or function is described by its name, its source text and its default arguments; what it calls in turn is
+    not looked at.
 
     Raises:
         InvalidArgumentError: A value cannot be described.
     """
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, Mapping):
@@ -94,17 +113,27 @@ def describe(value: Any) -> Any:
         return {"partial": [describe(value.func), describe(value.args), describe(value.keywords)]}
     if is_dataclass(value) and not isinstance(value, type):
         return {type(value).__name__: describe(asdict(value))}
-    if callable(value) and not isinstance(value, nn.Module) and not getattr(value, "__closure__", None):
+    if _stands_alone(value):
         try:
-            source = hashlib.sha256(inspect.getsource(value).encode()).hexdigest()
+            source = hashlib.sha256(inspect.getsource(value).encode()).hexdigest()[:16]
         except (OSError, TypeError):
             pass
         else:
-            return {"callable": value.__qualname__, "source": source[:16]}
+            defaults = describe([getattr(value, "__defaults__", None), getattr(value, "__kwdefaults__", None)])
+            return {"callable": value.__qualname__, "source": source} | (
+                {"defaults": defaults} if defaults != [None, None] else {}
+            )
     raise InvalidArgumentError(
-        f"an option must be a plain value, or a class or function that is written in a file and uses no variables of a "
-        f"function around it; got {value!r:.100}. Bind arguments with functools.partial."
+        "an option must be a plain value, or a class or function that stands at the top level of a file or notebook; "
+        f"got {value!r:.100}. Bind arguments with functools.partial."
     )
+
+
+def _stands_alone(value: Any) -> bool:
+    """Tell whether a value is a class or function whose source text says all about it: no method, no inner one."""
+    if not isinstance(value, type) and not inspect.isfunction(value):
+        return False
+    return "<" not in value.__qualname__  # as in <lambda> and <locals>
 
 
 def make_optimizer(options: Options) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
@@ -135,6 +164,16 @@ def make_scheduler(options: Options, updates: int) -> Callable[[Optimizer], LRSc
     return None
 
 
+def _check_grid(grid: Any) -> list[Mapping[str, Any]]:
+    parts = [grid] if isinstance(grid, Mapping) else grid
+    if not isinstance(parts, Sequence) or not all(isinstance(part, Mapping) for part in parts):
+        raise InvalidArgumentError(
+            f"grid must map options to lists of the values to try, or be a list of such mappings; got {grid!r:.100}. "
+            "Pass, for instance, {'seed': [0, 1]}."
+        )
+    return list(parts)
+
+
 def _check_names(names: Iterable[str]) -> None:
     for name in names:
         if name not in DEFAULTS:
@@ -145,8 +184,9 @@ def _check_names(names: Iterable[str]) -> None:
 
 
 def _check_axis(name: str, values: Any) -> list[Any]:
-    if isinstance(values, str) or not isinstance(values, Iterable) or not list(values):
+    listed = [] if isinstance(values, str) or not isinstance(values, Iterable) else list(values)
+    if not listed:
         raise InvalidArgumentError(
             f"grid[{name!r}] must be a list of the values to try; got {values!r}. Put a single value into a list."
         )
-    return list(values)
+    return [value.item() if isinstance(value, np.generic) else value for value in listed]

@@ -1,8 +1,10 @@
 """StudyResult: what a study found, run by run and over seeds."""
 
 import csv
+import functools
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +16,8 @@ from seqclf.errors import InvalidArgumentError, did_you_mean
 from seqclf.files import PathLike, write_atomically
 from seqclf.study.options import Options, describe, varying
 from seqclf.study.run import Run
-from seqclf.training.evaluate import Evaluation, weighted_measure
-from seqclf.training.interval import Interval, bootstrap
+from seqclf.training.evaluate import weighted_measure
+from seqclf.training.interval import Interval, bootstrap, student_t
 
 __all__ = ["StudyResult", "Summary"]
 
@@ -64,15 +66,16 @@ class Summary:
     ) -> Interval:
         """Return the mean of a measure over the seeds with its confidence interval.
 
-        Drawn anew, by the bootstrap, are both the seeds and the groups of equal sequences, so the interval says what
-        other training runs on these training data and other test sequences of the same kind might have given. With a
-        handful of seeds it is a little too narrow for their part, by about 1 / (2 * seeds).
+        It says what other training runs on these training data, and other test sequences of the same kind, might have
+        given. What the test sequences add comes from the bootstrap over groups of equal ones, what the seeds add from
+        Student's t; the two are taken for independent. One run alone tells nothing of other seeds, so the interval of a
+        single run is that of its test sequences only.
 
         Args:
             measure: `"accuracy"`, `"loss"` or `"macro_f1"`.
             on: `"test"` or `"validation"`.
-            level: The probability that the interval is to have.
-            resamples: How many samples to draw.
+            level: The probability that the interval is to have, between 0 and 1.
+            resamples: How many samples the bootstrap draws.
             seed: The seed of the draws.
 
         Raises:
@@ -80,22 +83,22 @@ class Summary:
         """
         results = [run.results[on] for run in self.runs if on in run.results]
         if not results:
-            raise InvalidArgumentError(f"on must name data that the runs were measured on; got {on!r}. Pass {on}_data.")
-        generator = np.random.default_rng([seed, 1])  # other draws than those of the groups
-        spread = bootstrap(
-            lambda weights: _mean_measure(
-                [results[index] for index in generator.integers(0, len(results), len(results))], measure, weights
-            ),
+            why = f"Pass {on}_data to run_study." if self.n else "Every run broke off."
+            raise InvalidArgumentError(f"on must name data that the runs were measured on; got {on!r}. {why}")
+        drawn = bootstrap(
+            lambda weights: float(np.mean([weighted_measure(result, measure, weights) for result in results])),
             results[0].groups,
             level=level,
             resamples=resamples,
             seed=seed,
         )
-        return Interval(self.mean[f"{on}_{measure}"], spread.low, spread.high, level)
-
-
-def _mean_measure(results: Sequence[Evaluation], measure: str, weights: Any) -> float:
-    return float(np.mean([weighted_measure(result, measure, weights) for result in results]))
+        of_seeds = 0.0
+        if len(results) > 1:
+            of_seeds = student_t(level, len(results) - 1) * self.std[f"{on}_{measure}"] / math.sqrt(len(results))
+        low, high = drawn.value - drawn.low, drawn.high - drawn.value
+        return Interval(
+            drawn.value, drawn.value - math.hypot(low, of_seeds), drawn.value + math.hypot(high, of_seeds), level
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,7 +143,7 @@ class StudyResult:
         return [
             {
                 **{name: run.options[name] for name in self.axes},
-                **_measures(run),
+                **measures_of(run),
                 "parameters": run.parameters,
                 **({"seconds": run.seconds} if timings else {}),
                 "error": run.error,
@@ -156,7 +159,7 @@ class StudyResult:
             groups.setdefault(json.dumps(describe({name: run.options[name] for name in names})), []).append(run)
         rows = []
         for runs in groups.values():
-            whole = [_measures(run) for run in runs if run.error is None]
+            whole = [measures_of(run) for run in runs if run.error is None]
             columns = {name: np.array([row[name] for row in whole]) for name in (whole[0] if whole else ())}
             rows.append(
                 Summary(
@@ -173,22 +176,29 @@ class StudyResult:
     def best(self, measure: str = "validation_loss") -> Run:
         """Return the run of the best combination of options: by the mean over its seeds, and among these the best run.
 
+        Combinations of which a run broke off are left out.
+
         Args:
             measure: What to go by, on validation data: losses are best low, all else is best high.
 
         Raises:
             InvalidArgumentError: There is no such measure, or it was measured on the test data, which choose nothing.
         """
-        rows = [row for row in self.summarise() if row.n]
-        known = sorted({name for row in rows for name in row.mean if not name.startswith("test_")})
+        rows = [row for row in self.summarise() if row.n == len(row.runs)]
+        if not rows:
+            raise InvalidArgumentError(
+                f"a combination of options must have no run that broke off; got none of {len(self.runs)} runs. "
+                "Lower the learning rate, or pass clip_grad_norm."
+            )
+        known = [name for name in rows[0].mean if not name.startswith("test_")]
         if measure not in known:
             raise InvalidArgumentError(
-                f"measure must be one of {', '.join(known) or 'none: every run broke off'}; got {measure!r}."
-                f"{did_you_mean(measure, known)} Test data choose nothing; pass validation_data to choose by."
+                f"measure must be one of {', '.join(known)}; got {measure!r}.{did_you_mean(measure, known)} "
+                "Test data choose nothing; pass validation_data to choose by."
             )
         sign = -1 if "loss" in measure else 1
         row = max(rows, key=lambda row: sign * row.mean[measure])
-        return max((run for run in row.runs if run.error is None), key=lambda run: sign * _measures(run)[measure])
+        return max(row.runs, key=lambda run: sign * measures_of(run)[measure])
 
     def to_csv(self, *, timings: bool = True) -> str:
         """Return the records as CSV text with a line of names."""
@@ -197,7 +207,7 @@ class StudyResult:
         text = io.StringIO()
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
-        writer.writerows({name: _plain(value) for name, value in row.items()} for row in rows)
+        writer.writerows({name: plain(value) for name, value in row.items()} for row in rows)
         return text.getvalue()
 
     def to_dict(self) -> dict[str, Any]:
@@ -224,7 +234,7 @@ class StudyResult:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         content = self.to_dict()
-        runs = ",\n".join(json.dumps(run) for run in content["runs"])  # a line for each
+        runs = ",\n".join(json.dumps(run, allow_nan=False) for run in content["runs"])  # a line for each
         text = f'{{"axes": {json.dumps(content["axes"])}, "runs": [\n{runs}\n]}}\n'
         write_atomically(folder / "results.json", text.encode())
         write_atomically(folder / "results.csv", self.to_csv(timings=False).encode())
@@ -246,7 +256,7 @@ class StudyResult:
         rows = self.summarise()
         known = {name for row in rows for name in row.mean}
         for measure in measures:
-            if measure not in known:
+            if known and measure not in known:
                 raise InvalidArgumentError(
                     f"measure must be one of {', '.join(sorted(known))}; got {measure!r}.{did_you_mean(measure, known)}"
                 )
@@ -254,7 +264,7 @@ class StudyResult:
         titles = [*names, *(_title(measure) for measure in measures), "parameters"]
         lines = [titles, ["---"] * len(names) + ["--:"] * (len(titles) - len(names))]
         for row in rows:
-            cells = [str(_plain(row.options[name])) for name in names]
+            cells = [str(plain(row.options[name])) for name in names]
             cells += [format_measure(measure, row) for measure in measures]
             lines.append([*cells, f"{row.parameters:,}"])
         head, rule, *body = lines
@@ -268,43 +278,49 @@ class StudyResult:
 
 def label(run: Run, names: Sequence[str]) -> str:
     """Say in a few words which run this is, and how it went."""
-    told = ", ".join(f"{name}={_plain(run.options[name])}" for name in names)
-    shown = {name: value for name, value in _measures(run).items() if name.endswith("accuracy")}
+    told = ", ".join(f"{name}={plain(run.options[name])}" for name in names)
+    shown = {name: value for name, value in measures_of(run).items() if name.endswith("accuracy")}
     how = "broke off" if run.error else ", ".join(f"{name}={value:.3f}" for name, value in shown.items())
     return f"{told}: {how}" if told else how
 
 
 def format_measure(measure: str, row: Summary) -> str:
-    """Return mean ± standard deviation, accuracies in percent; a dash where every run broke off."""
-    if measure not in row.mean:
+    """Return mean ± standard deviation, accuracies in percent; where runs broke off, of how many of them."""
+    if not row.n:
         return "-"
     scale, digits = (100, 1) if measure.endswith("accuracy") else (1, 3)
-    mean = f"{scale * row.mean[measure]:.{digits}f}"
-    return mean if len(row.runs) == 1 else f"{mean} ± {scale * row.std[measure]:.{digits}f}"
+    text = f"{scale * row.mean[measure]:.{digits}f}"
+    text += f" ± {scale * row.std[measure]:.{digits}f}" if row.n > 1 else ""
+    return text if row.n == len(row.runs) else f"{text} ({row.n} of {len(row.runs)})"
 
 
-def _measures(run: Run) -> dict[str, float]:
-    """Return the final measures of a run by flat names."""
-    final = {
-        name: run.history[name][-1]
-        for name in ("loss", "accuracy", "train_loss", "train_accuracy")
-        if name in run.history and run.error is None
-    }
+def measures_of(run: Run) -> dict[str, float]:
+    """Return the measures of the final model by flat names; of a run that broke off, none."""
+    if run.error is not None:
+        return {}
+    rule = run.options["early_stopping"]
+    epoch = run.history.best_epoch if rule is not None and rule.restore_best else None
+    at_end = ("loss", "accuracy", "train_loss", "train_accuracy")
+    final = {name: run.history[name][-1 if epoch is None else epoch] for name in at_end if name in run.history}
     for name, result in run.results.items():
         final |= {f"{name}_{measure}": getattr(result, measure) for measure in _MEASURES}
     return final
 
 
+def plain(value: Any) -> Any:
+    """Return what stands in tables and pictures for the value of an option."""
+    if isinstance(value, tuple | list):
+        return "+".join(map(str, value))
+    if isinstance(value, functools.partial):
+        bound = [str(plain(item)) for item in value.args]
+        bound += [f"{name}={plain(item)}" for name, item in value.keywords.items()]
+        return f"{plain(value.func)}({', '.join(bound)})"
+    return value.__qualname__ if callable(value) and hasattr(value, "__qualname__") else value
+
+
 def _title(measure: str) -> str:
     words = measure.replace("_", " ").replace("macro f1", "macro-F1").replace("loss", "NLL")
     return f"{words} (%)" if measure.endswith("accuracy") else words
-
-
-def _plain(value: Any) -> Any:
-    """Return what stands in a table for the value of an option."""
-    if isinstance(value, tuple | list):
-        return "+".join(map(str, value))
-    return value.__qualname__ if callable(value) and hasattr(value, "__qualname__") else value
 
 
 def _line(cells: Sequence[str]) -> str:

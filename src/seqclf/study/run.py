@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError, TrainingError
 from seqclf.models.classifier import RNNClassifier
-from seqclf.persistence import load
+from seqclf.persistence import describe_model, load
 from seqclf.study.options import FIT_OPTIONS, MODEL_OPTIONS, Options, make_optimizer, make_scheduler
 from seqclf.training.calibration import adjust_priors, calibrate
 from seqclf.training.evaluate import Evaluation, evaluate
@@ -43,13 +45,13 @@ class Run:
 
     Attributes:
         options: All its options, by name.
-        history: What `fit` measured; with curves, also `train_loss`, `train_accuracy`, `test_loss` and
-            `test_accuracy` after each epoch, in eval mode.
+        history: What `fit` measured, up to where the training broke off if it did; with curves, also `train_loss`,
+            `train_accuracy`, `test_loss` and `test_accuracy` after each epoch, in eval mode.
         results: What `evaluate` found at the end on `"validation"` and `"test"`, as far as these were given.
         parameters: The number of trainable weights.
         seconds: How long training took, without the measuring of curves.
         error: Why the training broke off, such as a loss that was not finite; None where it went well. A run that broke
-            off has no results.
+            off has no results and no model.
         model_file: Where the trained model lies, where models were kept.
     """
 
@@ -88,30 +90,31 @@ def train_run(
     chosen = {name: options[name] for name in MODEL_OPTIONS}
     model = RNNClassifier.for_dataset(data.train, **chosen, seed=options["seed"])
     epochs, batch_size = check_int("epochs", options["epochs"]), check_int("batch_size", options["batch_size"])
-    curves = _Curves(data)
+    watcher, results, broken = _Watcher(data), {}, None
     start = time.perf_counter()
     try:
-        history = fit(
+        watcher.history = fit(
             model,
             data.train,
             validation_data=data.measured.get("validation"),
             optimizer=make_optimizer(options),
             scheduler=make_scheduler(options, epochs * math.ceil(len(data.train) / batch_size)),
             scheduler_interval="step",
-            callbacks=[curves] if data.with_curves else [],
+            callbacks=[watcher],
             seed=options["seed"],
             device=device,
             progress=progress,
             **{name: options[name] for name in FIT_OPTIONS},
         )
-        seconds = time.perf_counter() - start - curves.seconds
+        seconds = time.perf_counter() - start - watcher.seconds
+        _finish(model, options, data)
+        results = {name: evaluate(model, dataset) for name, dataset in data.measured.items()}
+        if not all(np.isfinite(result.losses).all() for result in results.values()):
+            raise TrainingError("the trained model must give finite losses; got others. Lower the learning rate.")
     except TrainingError as error:
-        broken = time.perf_counter() - start - curves.seconds
-        return Run(options, curves.history, {}, model.num_parameters, broken, error=str(error)), model
-    history = replace(history, measures={**history.measures, **curves.history.measures})
-    _finish(model, options, data)
-    results = {name: evaluate(model, dataset) for name, dataset in data.measured.items()}
-    return Run(options, history, results, model.num_parameters, seconds), model
+        seconds = time.perf_counter() - start - watcher.seconds
+        results, broken = {}, str(error)
+    return Run(options, watcher.whole_history(), results, model.num_parameters, seconds, broken), model
 
 
 def _finish(model: RNNClassifier, options: Options, data: StudyData) -> None:
@@ -124,25 +127,32 @@ def _finish(model: RNNClassifier, options: Options, data: StudyData) -> None:
         adjust_priors(model, trained_on=data.frequencies, expected=options["priors"])
 
 
-class _Curves:
-    """A callback that measures train and test after each epoch, and knows how long that took."""
+class _Watcher:
+    """A callback that keeps the history, and measures curves after each epoch where they are wanted."""
 
     def __init__(self, data: StudyData) -> None:
-        self.datasets = {"train": data.train, **({"test": data.measured["test"]} if "test" in data.measured else {})}
-        self.history = History()
-        self.seconds = 0.0
+        names = ("train", "test") if data.with_curves else ()
+        datasets = {"train": data.train, **data.measured}
+        self.datasets = {name: datasets[name] for name in names if name in datasets}
+        self.history, self.curves = History(), History()
+        self.seconds = 0.0  # spent on measuring
 
     def __call__(self, end: EpochEnd) -> None:
         start = time.perf_counter()
+        self.history = end.history
         measures: dict[str, float] = {}
         for name, dataset in self.datasets.items():
             result = evaluate(end.model, dataset)
             measures |= {f"{name}_loss": result.loss, f"{name}_accuracy": result.accuracy}
-        self.history.append(measures)
+        self.curves.append(measures)
         self.seconds += time.perf_counter() - start
 
+    def whole_history(self) -> History:
+        """Return what `fit` measured, and the curves beside it."""
+        return replace(self.history, measures={**self.history.measures, **self.curves.measures})
 
-def rehearse(options: Options, data: StudyData, device: str) -> None:
+
+def rehearse(options: Options, data: StudyData, *, device: str, to_be_saved: bool) -> None:
     """Do all that a run does on two sequences, so that what is wrong with its options shows before any work."""
     check_int("epochs", options["epochs"])
     small = replace(
@@ -150,4 +160,6 @@ def rehearse(options: Options, data: StudyData, device: str) -> None:
         train=data.train.subset(range(min(2, len(data.train)))),
         measured={name: dataset.subset([0]) for name, dataset in data.measured.items()},
     )
-    train_run(options | {"epochs": 1}, small, device=device)
+    _, model = train_run(options | {"epochs": 1}, small, device=device)
+    if to_be_saved:
+        describe_model(model)

@@ -1,15 +1,18 @@
 """run_study: train a grid of options, one run after another or several at once, and never the same one twice."""
 
+import json
 import multiprocessing
 import os
 import pickle
+import signal
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
-from functools import partial
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +21,14 @@ from tqdm import tqdm
 
 from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
-from seqclf.errors import InvalidArgumentError, TrainingError
+from seqclf.errors import FileFormatError, InvalidArgumentError, TrainingError
 from seqclf.files import PathLike
 from seqclf.study.cache import RunCache
-from seqclf.study.options import Grid, Options, describe, expand, varying
+from seqclf.study.options import Grid, Point, expand, varying
 from seqclf.study.result import StudyResult, label
-from seqclf.study.run import Run, StudyData, rehearse, train_run
+from seqclf.study.run import StudyData, rehearse, train_run
+from seqclf.training.fit import resolve_device
+from seqclf.training.inference import check_is_dataset
 
 __all__ = ["run_study"]
 
@@ -40,7 +45,7 @@ def run_study(
     keep_models: bool = False,
     workers: int = 1,
     threads: int = 1,
-    device: str = "cpu",
+    device: torch.device | str = "cpu",
     progress: bool = True,
 ) -> StudyResult:
     """Train one model for each point of a grid of options, and measure them all in the same way.
@@ -58,12 +63,12 @@ def run_study(
     - `seed` (0): the seed of the weights, of the order of the batches and of dropout.
 
     With `cache`, each run is written down when it is finished, under a hash of its options, the data, and the versions
-    of seqclf and torch. A study that was broken off goes on where it stopped when it is called again, and one that was
-    extended trains only what is new. A cell of your own is known by its name and source text; what it calls in turn is
-    not looked at.
+    of seqclf, torch and numpy. A study that was broken off goes on where it stopped when it is called again, and one
+    that was extended trains only what is new. A cell of your own is known by its name, source text and defaults; what
+    it calls in turn is not looked at.
 
     Every run has the same result for the same options, data and number of threads, however many workers there are.
-    Runs whose loss is no longer finite are reported as such, and the others go on.
+    Runs whose loss is no longer finite are reported as broken off, and the others go on.
 
     Args:
         train: The training data.
@@ -86,7 +91,8 @@ def run_study(
 
     Raises:
         InvalidArgumentError: An option or argument is unknown or out of range. This shows before any training.
-        FileFormatError: A file of the cache is damaged.
+        InvalidDataError: The datasets do not fit each other, or have classes that a kept model could not be saved with.
+        FileFormatError: `cache` cannot be written to, or a file in it is damaged.
         TrainingError: A worker process died. What was finished by then is in the cache.
 
     Example:
@@ -100,81 +106,104 @@ def run_study(
         >>> [(row.options, row.n) for row in result.summarise()]
         [({'batch_size': 2}, 3), ({'batch_size': 16}, 3)]
     """
-    _check_call(train, validation_data, test_data, cache, keep_models)
-    named = {"validation": validation_data, "test": test_data}
-    data = StudyData(
-        train,
-        {name: dataset for name, dataset in named.items() if dataset is not None},
-        tuple(torch.bincount(train.labels, minlength=len(train.classes)).tolist()),
-        curves,
-    )
     check_int("workers", workers)
     check_int("threads", threads)
-    points = expand(grid, base or {})
-    _rehearse_all(points, data, device)
-    with nullcontext(cache) if cache is not None else tempfile.TemporaryDirectory() as folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        store = RunCache(Path(folder), data, threads=threads, device=device, keep_models=keep_models)
-        found = [store.load(options) for options in points]
-        missing = [options for options, run in zip(points, found, strict=True) if run is None]
-        names = varying(points)
-        with tqdm(total=len(points), initial=len(points) - len(missing), disable=not progress, unit="run") as bar:
-            for run in _train_all(missing, store, workers=workers, threads=threads, device=device):
-                bar.set_postfix_str(label(run, names))
-                bar.update()
-        finished = [store.load(options) if run is None else run for options, run in zip(points, found, strict=True)]
-    return StudyResult(tuple(run for run in finished if run is not None))
-
-
-def _check_call(train: Any, validation_data: Any, test_data: Any, cache: PathLike | None, keep_models: bool) -> None:
-    for name, dataset in (("train", train), ("validation_data", validation_data), ("test_data", test_data)):
-        if not isinstance(dataset, SequenceDataset) and not (dataset is None and name != "train"):
-            raise InvalidArgumentError(
-                f"{name} must be a SequenceDataset; got {type(dataset).__name__}. Make it with from_pairs."
-            )
+    named = {"train": train, "validation": validation_data, "test": test_data}
+    data = _gather_data({name: dataset for name, dataset in named.items() if dataset is not None}, curves)
     if keep_models and cache is None:
         raise InvalidArgumentError("keep_models must have a folder to keep them in; got cache=None. Pass cache=folder.")
+    points = expand(grid, base or {})
+    device = str(resolve_device(device))
+    with nullcontext(cache) if cache is not None else tempfile.TemporaryDirectory() as folder:
+        store = RunCache(_make_folder(folder), data, threads=threads, device=device, keep_models=keep_models)
+        _rehearse_all(points, store, device)
+        runs = {point.description: run for point in points if (run := store.load(point)) is not None}
+        missing = [point for point in points if point.description not in runs]
+        names = varying([point.options for point in points])
+        with tqdm(total=len(points), initial=len(runs), disable=not progress, unit="run") as bar:
+            for point in _train_all(missing, store, workers=workers, threads=threads, device=device):
+                run = store.load(point)
+                assert run is not None, "a run that was stored is found again"
+                runs[point.description] = run
+                bar.set_postfix_str(label(run, names))
+                bar.update()
+    return StudyResult(tuple(runs[point.description] for point in points))
 
 
-def _rehearse_all(points: Sequence[Options], data: StudyData, device: str) -> None:
+def _gather_data(datasets: Mapping[str, Any], curves: bool) -> StudyData:
+    for name, dataset in datasets.items():
+        argument = name if name == "train" else f"{name}_data"
+        check_is_dataset(argument, dataset)
+        if len(dataset) == 0:
+            raise InvalidArgumentError(f"{argument} must hold at least one sequence; got none. Check the split.")
+    train = datasets["train"]
+    frequencies = tuple(torch.bincount(train.labels, minlength=len(train.classes)).tolist())
+    return StudyData(train, {name: datasets[name] for name in datasets if name != "train"}, frequencies, curves)
+
+
+def _make_folder(folder: PathLike) -> Path:
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileFormatError(
+            f"cache must be a folder that can be written to; got {error.strerror} at {folder}. Choose another path."
+        ) from None
+    return Path(folder)
+
+
+def _rehearse_all(points: Sequence[Point], store: RunCache, device: str) -> None:
     """Try every combination of options once, whatever its seed."""
-    done: list[Any] = []
-    for options in points:
-        check_int("seed", options["seed"], minimum=0)
-        if (described := describe(options | {"seed": 0})) not in done:
-            rehearse(options, data, device)
-            done.append(described)
+    done: set[str] = set()
+    for point in points:
+        seed = check_int("seed", point.options["seed"], minimum=0)
+        if seed >= 2**63:
+            raise InvalidArgumentError(f"seed must be below 2**63; got {seed}. Choose a smaller one.")
+        described = json.dumps(json.loads(point.description) | {"seed": 0})
+        if described not in done:
+            rehearse(point.options, store.data, device=device, to_be_saved=store.keep_models)
+            done.add(described)
 
 
-def _train_all(points: Sequence[Options], store: RunCache, *, workers: int, threads: int, device: str) -> Iterator[Run]:
-    """Train and store every run, and yield each when it is finished."""
+def _train_all(points: Sequence[Point], store: RunCache, *, workers: int, threads: int, device: str) -> Iterator[Point]:
+    """Train and store every run, and yield its point when it is finished."""
     if workers == 1 or len(points) <= 1:
-        for options in points:
+        for point in points:
             with _threads(threads):
-                run = _train_and_store(options, store, device)
-            yield run
+                _train_and_store(point, store, device)
+            yield point
         return
-    start = partial(_start_worker, pickle.dumps(store), threads, device)
+    settings = _WorkerSettings(pickle.dumps(store), threads, device, torch.get_default_dtype())
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(points)), context, start) as pool:
-        tasks = [pool.submit(_work, options) for options in points]
-        try:
-            for task in as_completed(tasks):
-                yield task.result()
-        except BrokenProcessPool:
-            raise TrainingError(
-                "every worker process must live to the end of its runs; one died, perhaps for want of memory, or as "
-                "its script starts the study outside of `if __name__ == '__main__':`. Finished runs are in the cache; "
-                "call again with fewer workers."
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    try:
+        with ProcessPoolExecutor(min(workers, len(points)), context, _start_worker, (settings,)) as pool:
+            yield from _keep_busy(pool, points, workers)
+    except (BrokenProcessPool, BrokenPipeError):
+        raise TrainingError(
+            "every worker process must live to the end of its runs; one died, perhaps for want of memory, or as its "
+            "script starts the study outside of `if __name__ == '__main__':`, or as a cell of yours stands in a "
+            "notebook. Finished runs are in the cache; call again with fewer workers."
+        ) from None
 
 
-def _train_and_store(options: Options, store: RunCache, device: str) -> Run:
-    run, model = train_run(options, store.data, device=device)
-    store.store(run, model)
-    return run
+def _keep_busy(pool: ProcessPoolExecutor, points: Sequence[Point], workers: int) -> Iterator[Point]:
+    """Hand out as many runs as there are workers, and a new one whenever one is finished.
+
+    No more are handed out than are being worked on, so that an error or Ctrl-C waits for these alone.
+    """
+    waiting = iter(points)
+    busy = {pool.submit(_work, point): point for point in islice(waiting, workers)}
+    while busy:
+        done, _ = wait(busy, return_when=FIRST_COMPLETED)
+        for task in done:
+            point = busy.pop(task)
+            task.result()
+            busy |= {pool.submit(_work, following): following for following in islice(waiting, 1)}
+            yield point
+
+
+def _train_and_store(point: Point, store: RunCache, device: str) -> None:
+    run, model = train_run(point.options, store.data, device=device)
+    store.store(point, run, model)
 
 
 @contextmanager
@@ -187,14 +216,26 @@ def _threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-# What a worker process was started with: its store, and the device.
+@dataclass(frozen=True)
+class _WorkerSettings:
+    """What a worker process starts with; the store is pickled plainly, as torch would put tensors in shared memory."""
+
+    store: bytes
+    threads: int
+    device: str
+    dtype: torch.dtype
+
+
+# The store and the device of a worker process.
 _worker: tuple[RunCache, str] | None = None
 
 
-def _start_worker(store: bytes, threads: int, device: str) -> None:
+def _start_worker(settings: _WorkerSettings) -> None:
     global _worker  # noqa: PLW0603  # a pool hands its workers their data once, by a global
-    _worker = pickle.loads(store), device
-    torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once; the parent tells of it
+    torch.set_num_threads(settings.threads)
+    torch.set_default_dtype(settings.dtype)
+    _worker = pickle.loads(settings.store), settings.device
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -206,6 +247,6 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(options: Options) -> Run:
+def _work(point: Point) -> None:
     assert _worker is not None
-    return _train_and_store(options, *_worker)
+    _train_and_store(point, *_worker)

@@ -80,6 +80,11 @@ def compare(
         >>> result.only_first_right, result.only_second_right, round(result.p_value, 6)
         (1, 6, 0.125)
     """
+    for name, result in (("first", first), ("second", second)):
+        if not isinstance(result, Evaluation):
+            raise InvalidArgumentError(
+                f"{name} must be an Evaluation; got {type(result).__name__}. Pass what evaluate returned."
+            )
     same = first.classes == second.classes and np.array_equal(first.labels, second.labels)
     if not (same and np.array_equal(first.groups, second.groups)):
         raise InvalidArgumentError(
@@ -109,9 +114,10 @@ def _sign_flip_test(gains: npt.NDArray[np.int64]) -> float:
     """
     law = np.ones(1)  # of the sum, counted from its smallest possible value in steps of 1
     for size, number in sorted(Counter(np.abs(gains[gains != 0]).tolist()).items()):
-        steps = np.zeros(2 * size * number + 1)
-        steps[:: 2 * size] = _fair_coins(number)
-        law = np.convolve(law, steps)
+        wider = np.zeros(len(law) + 2 * size * number)
+        for heads, probability in enumerate(_fair_coins(number)):
+            wider[2 * size * heads : 2 * size * heads + len(law)] += probability * law
+        law = wider
     sums = np.abs(np.arange(len(law)) - len(law) // 2)
     return min(1.0, float(law[sums >= abs(int(gains.sum()))].sum()))
 

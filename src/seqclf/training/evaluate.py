@@ -12,9 +12,10 @@ from seqclf import metrics
 from seqclf.checks import check_choice
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.duplicates import Groups
+from seqclf.errors import InvalidDataError
 from seqclf.metrics import ClassMetrics
 from seqclf.models.classifier import RNNClassifier
-from seqclf.training.inference import check_labels, compute_logits, encode_for
+from seqclf.training.inference import check_is_dataset, check_labels, compute_logits, encode_for
 from seqclf.training.interval import Interval, bootstrap
 
 __all__ = ["Evaluation", "evaluate"]
@@ -105,8 +106,9 @@ class Evaluation:
     ) -> Interval:
         """Return a measure with its confidence interval: what other test sequences of the same kind might have given.
 
-        By the bootstrap over groups of equal sequences, which get equal answers and so count as one witness. What
-        another training run would have given is another matter, which takes several seeds.
+        By the bootstrap over groups of equal sequences, which get equal answers and so count as one witness. The
+        interval of an accuracy of 0 or 1, which the bootstrap would take for certain, is that of Clopper and Pearson.
+        What another training run would have given is another matter, which takes several seeds.
 
         Args:
             measure: `"accuracy"`, `"loss"` or `"macro_f1"`.
@@ -123,13 +125,17 @@ class Evaluation:
             >>> result.interval("accuracy")
             Interval(0.7500, 95 %: 0.2500 to 1.0000)
         """
-        return bootstrap(
+        interval = bootstrap(
             lambda weights: weighted_measure(self, measure, weights),
             self.groups,
             level=level,
             resamples=resamples,
             seed=seed,
         )
+        if measure == "accuracy" and interval.value in {0.0, 1.0}:
+            reach = 1 - ((1 - level) / 2) ** (1 / (int(self.groups.max()) + 1))
+            return Interval(interval.value, max(0.0, interval.value - reach), min(1.0, interval.value + reach), level)
+        return interval
 
     def to_dict(self) -> dict[str, Any]:
         """Return all figures as strings, numbers, lists and dicts alone, ready for JSON."""
@@ -139,7 +145,7 @@ class Evaluation:
             "accuracy": self.accuracy,
             "macro_f1": self.macro_f1,
             "majority": self.majority,
-            "classes": list(self.classes),
+            "classes": [label if isinstance(label, str | int) else str(label) for label in self.classes],
             "confusion_matrix": self.confusion_matrix.tolist(),
             "per_class": {str(label): vars(row) for label, row in self.per_class.items()},
         }
@@ -180,6 +186,9 @@ def evaluate(model: RNNClassifier, dataset: SequenceDataset, *, batch_size: int 
         >>> result.n, round(result.majority, 3)
         (3, 0.667)
     """
+    check_is_dataset("dataset", dataset)
+    if len(dataset) == 0:
+        raise InvalidDataError("dataset must hold at least one sequence; got none. Check where the data come from.")
     check_labels(model, dataset)
     logits = compute_logits(model, encode_for(model, dataset), batch_size).double()
     return Evaluation(

@@ -22,7 +22,7 @@ from seqclf.models.classifier import RNNClassifier
 from seqclf.seeding import seeded
 from seqclf.training.evaluate import evaluate
 from seqclf.training.history import History
-from seqclf.training.inference import check_dataset, check_labels
+from seqclf.training.inference import check_dataset, check_is_dataset, check_labels
 from seqclf.training.stopping import BestSoFar, EarlyStopping
 
 __all__ = ["EpochEnd", "fit"]
@@ -130,7 +130,7 @@ def fit(
     rule = _check_early_stopping(early_stopping, validation_data)
     weights = _class_weights(class_weight, train)
     sampler = BucketBatchSampler(train.lengths, batch_size, seed=seed)
-    model.to(_resolve_device(device))
+    model.to(resolve_device(device))
     smoothing = check_probability("label_smoothing", label_smoothing)
     trainer = _Trainer(model, _make_optimizer(optimizer, model), weights, smoothing, _check_clip(clip_grad_norm))
     trainer.use_scheduler(scheduler, scheduler_interval)
@@ -256,10 +256,7 @@ def _check_data(model: RNNClassifier, train: SequenceDataset, validation_data: S
     for name, dataset in (("train", train), ("validation_data", validation_data)):
         if dataset is None:
             continue
-        if not isinstance(dataset, SequenceDataset):
-            raise InvalidArgumentError(
-                f"{name} must be a SequenceDataset; got {type(dataset).__name__}. Make it with from_pairs."
-            )
+        check_is_dataset(name, dataset)
         check_dataset(model, dataset)
         check_labels(model, dataset)
 
@@ -283,7 +280,8 @@ def _check_clip(norm: float | None) -> float | None:
     return norm
 
 
-def _resolve_device(device: torch.device | str) -> torch.device:
+def resolve_device(device: torch.device | str) -> torch.device:
+    """Return the device that is meant; raise where torch cannot use it."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

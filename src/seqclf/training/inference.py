@@ -112,6 +112,14 @@ def encode_for(model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset)
     return encode_tokens(sequences, model.vocabulary)
 
 
+def check_is_dataset(name: str, dataset: Any) -> None:
+    """Raise unless `dataset` is one."""
+    if not isinstance(dataset, SequenceDataset):
+        raise InvalidArgumentError(
+            f"{name} must be a SequenceDataset; got {type(dataset).__name__}. Make it with from_pairs."
+        )
+
+
 def check_dataset(model: RNNClassifier, dataset: SequenceDataset) -> None:
     """Raise unless `dataset` was encoded as `model` expects."""
     if dataset.input_size != model.input_size:

@@ -1,5 +1,6 @@
 """Interval: how far a figure that was measured on a sample may be off."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import numpy.typing as npt
 
 from seqclf.checks import check_int, check_probability
 from seqclf.data.duplicates import Groups
+from seqclf.errors import InvalidArgumentError
 
 __all__ = ["Interval"]
 
@@ -60,7 +62,8 @@ def bootstrap(
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3; for groups, Field and Welsh,
         Bootstrapping Clustered Data, Journal of the Royal Statistical Society B 69(3), 2007.
     """
-    check_probability("level", level)
+    if check_probability("level", level) == 0:
+        raise InvalidArgumentError(f"level must be a number between 0 and 1; got {level!r}. Pass, for instance, 0.95.")
     check_int("resamples", resamples)
     generator = np.random.default_rng(check_int("seed", seed, minimum=0))
     count = int(groups.max()) + 1
@@ -70,3 +73,22 @@ def bootstrap(
     ]
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(statistic(np.ones(len(groups))), float(low), float(high), level)
+
+
+def student_t(level: float, freedom: int) -> float:
+    """Return how far from 0 Student's t with `freedom` degrees of freedom stays with a probability of `level`."""
+    log_scale = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - 0.5 * math.log(freedom * math.pi)
+
+    def within(bound: float) -> float:
+        # With t = sqrt(freedom) * tan(angle) the density becomes a power of a cosine, smooth and bounded.
+        angles = np.linspace(0, math.atan(bound / math.sqrt(freedom)), 2001)
+        density = math.exp(log_scale) * math.sqrt(freedom) * np.cos(angles) ** (freedom - 1)
+        return float(2 * (density[1:] + density[:-1]).sum() / 2 * (angles[1] - angles[0]))
+
+    low, high = 0.0, 1.0
+    while within(high) < level and high < 1e9:
+        high *= 2
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if within(middle) < level else (low, middle)
+    return high

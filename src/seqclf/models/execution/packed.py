@@ -28,7 +28,7 @@ def run(
 
 def _run_with_dropped_weights(encoder: nn.RNNBase, packed: PackedSequence, weight_dropout: float) -> PackedSequence:
     """Do what the encoder's own forward does, with weights of which some are dropped."""
-    weights = list(choose_weights(encoder, weight_dropout).values())  # in the order of torch's kernels
+    weights = list(choose_weights(encoder, weight_dropout).values())
     layers = encoder.num_layers * (2 if encoder.bidirectional else 1)
     state = zero_state(encoder, packed.data, layers, int(packed.batch_sizes[0]))
     # has_biases, num_layers, dropout, train, bidirectional

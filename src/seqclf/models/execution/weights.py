@@ -8,6 +8,8 @@ from torch.nn import functional
 
 Weights = dict[str, Tensor]
 
+_KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
 KERNELS: dict[str, Any] = {
     "LSTM": torch.lstm,
     "GRU": torch.gru,
@@ -17,24 +19,28 @@ KERNELS: dict[str, Any] = {
 
 
 def choose_weights(encoder: nn.RNNBase, dropout: float) -> Weights:
-    """Return the weights by name; of those from state to state, each is dropped with the given probability.
+    """Return the weights by name, in the order of torch's kernels, some of those from state to state dropped.
 
-    One draw serves the whole batch and all its steps, so how sequences are batched has no part in it.
+    Each is dropped with the given probability, and the others are scaled up. One draw serves the whole batch and all
+    its steps, so how sequences are batched has no part in it.
 
     Source:
         Merity, Keskar and Socher, Regularizing and Optimizing LSTM Language Models, ICLR 2018, section 2; after
         Wan et al., Regularization of Neural Networks using DropConnect, ICML 2013.
     """
-    weights: Weights = dict(encoder.named_parameters())
+    suffixes = ("", "_reverse") if encoder.bidirectional else ("",)
+    layers = [f"l{layer}{suffix}" for layer in range(encoder.num_layers) for suffix in suffixes]
+    weights: Weights = {f"{kind}_{layer}": getattr(encoder, f"{kind}_{layer}") for layer in layers for kind in _KINDS}
     if dropout:
-        dropped = {name: functional.dropout(weights[name], dropout) for name in weights if "weight_hh" in name}
-        weights |= dropped
+        weights |= {
+            f"weight_hh_{layer}": functional.dropout(weights[f"weight_hh_{layer}"], dropout) for layer in layers
+        }
     return weights
 
 
 def select_layer(weights: Weights, suffix: str) -> list[Tensor]:
     """Return the weights of one layer in one direction, in the order of torch's kernels."""
-    return [weights[f"{name}_{suffix}"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    return [weights[f"{kind}_{suffix}"] for kind in _KINDS]
 
 
 def zero_state(encoder: nn.RNNBase, like: Tensor, layers: int, rows: int) -> Tensor | tuple[Tensor, Tensor]:
