@@ -28,7 +28,9 @@ regenerate = load_regenerate()
 @pytest.mark.parametrize("document", regenerate.DOCUMENTS, ids=lambda path: path.name)
 def test_documents_show_the_committed_results(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    assert regenerate.BLOCK.search(text), "no results are filled in"
+    blocks = regenerate.BLOCK.findall(text)
+    assert blocks, "no results are filled in"
+    assert [name for _, name, _ in blocks if not (RESULTS / name).exists()] == []
     assert regenerate.fill_in(text) == text, "run docs/results/regenerate.py"
 
 

@@ -2,8 +2,9 @@
 
     python docs/results/regenerate.py --data FOLDER
 
-Runs that were finished before are taken from the work folder, so this goes on where it stopped. All figures but the
-seconds come out the same on the same machine. On two cores it takes about two hours.
+Runs that were finished before are taken from the work folder, so this goes on where it stopped; delete that folder when
+the library has changed in a way that changes results. All figures but the seconds come out the same on the same machine.
+On two cores everything takes about three hours.
 """
 
 import argparse
@@ -55,7 +56,10 @@ def fill_in(text: str) -> str:
     """Return a document with every block of results replaced by the file that it names."""
 
     def block(match: re.Match[str]) -> str:
-        content = (HERE / match[2]).read_text(encoding="utf-8").strip()
+        path = HERE / match[2]
+        if not path.exists():  # not run yet
+            return match[0]
+        content = path.read_text(encoding="utf-8").strip()
         return f"{match[1]}\n{content}\n\n{match[3]}"
 
     return BLOCK.sub(block, text)
