@@ -95,10 +95,9 @@ class Summary:
         of_seeds = 0.0
         if len(results) > 1:
             of_seeds = student_t(level, len(results) - 1) * self.std[f"{on}_{measure}"] / math.sqrt(len(results))
-        low, high = drawn.value - drawn.low, drawn.high - drawn.value
-        return Interval(
-            drawn.value, drawn.value - math.hypot(low, of_seeds), drawn.value + math.hypot(high, of_seeds), level
-        )
+        low = drawn.value - math.hypot(drawn.value - drawn.low, of_seeds)
+        high = drawn.value + math.hypot(drawn.high - drawn.value, of_seeds)
+        return Interval(drawn.value, max(0.0, low), high if measure == "loss" else min(1.0, high), level)
 
 
 @dataclass(frozen=True, repr=False)
