@@ -96,7 +96,8 @@ def describe(result: StudyResult) -> str:
         f"After {len(best.accuracy)} epochs batches of {best.size} have the best test accuracy, "
         f"{best.accuracy[-1]:.1f} ± {best.spread:.1f} %; the least is "
         f"{min(found.accuracy[-1] for found in findings):.1f} %.",
-        f"Batches of {quick.size} come to {goal:.0f} % in the least time, batches of {few.size} in the fewest updates.",
+        f"Batches of {quick.size} come to {goal:.0f} % in the least time"
+        + (" and in the fewest updates." if few is quick else f", batches of {few.size} in the fewest updates."),
     ]
     return "\n".join([*lines, "", *sentences])
 
@@ -120,7 +121,9 @@ def study(arguments: argparse.Namespace) -> StudyResult:
     settings: dict[str, Any] = {"base": base, "cache": arguments.output / "runs", "workers": arguments.workers}
     grid = {"batch_size": arguments.batch_sizes, "learning_rate": arguments.learning_rates}
     search = seqclf.run_study(train, grid, validation_data=validation, **settings)
-    print(search.to_markdown(["validation_loss", "validation_accuracy"]) + "\n")
+    table = search.to_markdown(["validation_loss", "validation_accuracy"])
+    print(table + "\n")
+    (arguments.output / "learning_rates.md").write_text(table + "\n", encoding="utf-8")
     points = []
     for size in arguments.batch_sizes:
         runs = [run for run in search.runs if run.options["batch_size"] == size and run.error is None]
@@ -165,9 +168,7 @@ def main() -> None:
     figure.savefig(arguments.output / "curves.png")
     figure.savefig(arguments.output / "curves.svg")
     print(findings)
-    print(
-        f"\ncurves.png, curves.svg, findings.md, results.json, results.csv and timings.json are in {arguments.output}"
-    )
+    print(f"\nall results, with curves.png and curves.svg, are in {arguments.output}")
 
 
 if __name__ == "__main__":

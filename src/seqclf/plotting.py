@@ -140,6 +140,8 @@ def plot_study(
     for view in views:
         check_choice("views", view, get_args(View))
     figure = _figure(width=10.5, height=1.2 + 3.3 * len(views))
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator  # noqa: PLC0415  # optional, as above
+
     panels = figure.subplots(len(views), 2, squeeze=False)
     for (left, right), view in zip(panels, views, strict=True):
         for number, row in enumerate(rows):
@@ -160,6 +162,9 @@ def plot_study(
                 axes.locator_params(axis="x", integer=True)
             else:
                 axes.set_xscale("log")
+                axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+                axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+                axes.xaxis.set_minor_locator(NullLocator())
             axes.grid(alpha=0.3)
     handles, names = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(rows), frameon=False)
