@@ -100,8 +100,12 @@ def write_results(folder: Path, result: StudyResult, table: str, best: Run) -> N
     """Write tables and curves of all runs, and pictures and file of the best model."""
     result.write(folder)
     (folder / "table.md").write_text(table + "\n", encoding="utf-8")
-    seqclf.plot_confusion(best.results["test"]).savefig(folder / "confusion.png")
-    seqclf.plot_history(best.history, title="the best model by validation loss").savefig(folder / "history.png")
+    rows = zip(MODELS, result.summarise(), strict=True)
+    name = next(name for name, row in rows if any(run is best for run in row.runs))
+    found = best.results["test"]
+    title = f"{name}: accuracy {found.accuracy:.1%}, macro-F1 {found.macro_f1:.3f}, n = {found.n:,}"
+    seqclf.plot_confusion(found, title=title).savefig(folder / "confusion.png")
+    seqclf.plot_history(best.history, title=name).savefig(folder / "history.png")
     seqclf.save(best.load_model(), folder / "model.safetensors")
     print(f"\nresults of all, and confusion.png, history.png and model.safetensors of the best, are in {folder}")
 

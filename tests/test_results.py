@@ -46,7 +46,7 @@ def read_rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("name", ["names", "names_one_way", "names_sample"])
+@pytest.mark.parametrize("name", sorted(path.name for path in RESULTS.glob("names*")))
 def test_tables_are_the_means_of_the_single_runs(name: str) -> None:
     rows = read_rows(name)
     runs = json.loads((RESULTS / name / "results.json").read_text(encoding="utf-8"))["runs"]
@@ -62,7 +62,7 @@ def test_tables_are_the_means_of_the_single_runs(name: str) -> None:
         assert cells[5] == f"{int(own[0]['parameters']):,}"
 
 
-@pytest.mark.parametrize("name", ["names", "names_one_way", "names_sample", "batch_size", "batch_size_sample"])
+@pytest.mark.parametrize("name", sorted(path.name for kind in ("names*", "batch*") for path in RESULTS.glob(kind)))
 def test_pictures_stand_beside_the_results(name: str) -> None:
     pictures = ["curves.png", "curves.svg"] if "batch" in name else ["confusion.png", "history.png"]
     assert all((RESULTS / name / picture).stat().st_size > 10_000 for picture in pictures)
