@@ -8,7 +8,7 @@ copyright = "2026, The seqclf developers"
 release = version = seqclf.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["results", "_build"]
 html_theme = "furo"
 html_title = f"seqclf {release}"
 autodoc_member_order = "bysource"
