@@ -140,7 +140,8 @@ def tabulate_changes(result: StudyResult) -> str:
     start = result.runs[0]
     lines = ["| change | validation accuracy (%) | validation NLL |", "|---|--:|--:|"]
     for run in result.runs:
-        told = "none" if run is start else f"{(name := changed_option(run, start))} = {run.options[name]}"
+        name = "" if run is start else changed_option(run, start)
+        told = f"{name} = {run.options[name]}" if name else "none"
         found = run.results.get("validation")
         lines.append(f"| {told} | " + (f"{100 * found.accuracy:.1f} | {found.loss:.3f} |" if found else "- | - |"))
     return "\n".join(lines)

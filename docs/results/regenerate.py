@@ -4,7 +4,7 @@
 
 Runs that were finished before are taken from the work folder, so this goes on where it stopped; delete that folder when
 the library has changed in a way that changes results. All figures but the seconds come out the same on the same
-machine. On two cores everything takes about three hours.
+machine. On two cores everything takes some hours.
 """
 
 import argparse
