@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from seqclf import RNNClassifier, SequenceDataset, Vocabulary
+from seqclf.cells import IndRNNCell, LayerNormGRUCell, LayerNormLSTMCell, MinGRUCell, MinLSTMCell, PeepholeLSTMCell
 
 VOCAB_SIZE = 7
 INPUT_SIZE = 3
@@ -39,7 +40,9 @@ class SumAndCount(nn.Module):
         return torch.cat([states.sum(1), lengths[:, None].to(states)], dim=1)
 
 
-CELLS: tuple[Any, ...] = (*BUILT_IN_CELLS, nn.LSTMCell, nn.GRUCell, TutorialCell)
+LIBRARY_CELLS = (IndRNNCell, LayerNormGRUCell, LayerNormLSTMCell, MinGRUCell, MinLSTMCell, PeepholeLSTMCell)
+NORMALISING_CELLS = (LayerNormGRUCell, LayerNormLSTMCell)
+CELLS: tuple[Any, ...] = (*BUILT_IN_CELLS, nn.LSTMCell, nn.GRUCell, TutorialCell, *LIBRARY_CELLS)
 
 # Any text that can be written as UTF-8, the awkward parts of Unicode included.
 texts = st.text(max_size=12)
@@ -72,14 +75,16 @@ def models(draw: st.DrawFn, *, features: bool | None = None, cells: tuple[Any, .
     """A small float64 model in eval mode, of any cell, depth, direction, pooling and execution."""
     features = draw(st.booleans()) if features is None else features
     bidirectional = draw(st.booleans())
-    hidden_size = draw(st.integers(1, 4))
+    cell = draw(st.sampled_from(cells))
+    # Over few features a norm may divide by almost nothing, which blows up what rounding leaves.
+    hidden_size = draw(st.integers(8, 12) if cell in NORMALISING_CELLS else st.integers(1, 4))
     pooling = draw(st.sampled_from((*POOLINGS, "own")))
     model = RNNClassifier(
         num_classes=3,
         vocab_size=None if features else VOCAB_SIZE,
         input_size=INPUT_SIZE if features else None,
         embedding_dim=3,
-        cell=draw(st.sampled_from(cells)),
+        cell=cell,
         hidden_size=hidden_size,
         num_layers=draw(st.integers(1, 3)),
         bidirectional=bidirectional,

@@ -54,7 +54,7 @@ def test_a_calibrated_model_needs_no_calibration() -> None:
     assert calibrate(model, data) == pytest.approx(1.0, abs=1e-3)
     assert predict_proba(model, ["a"])[0] == pytest.approx([0.7, 0.3], abs=0.02)
     with pytest.raises(InvalidDataError, match=r"must have the model's classes"):
-        calibrate(model, SequenceDataset.from_pairs([("a", "other")], vocabulary=DATA.vocabulary))
+        calibrate(model, SequenceDataset.from_pairs([("a", "other")], vocabulary=data.vocabulary))
 
 
 @given(frequencies, frequencies, strategies.seeds)

@@ -100,11 +100,11 @@ def test_labels_in_labels_out() -> None:
 def test_modes_and_gradients_are_as_before() -> None:
     model = tiny(dropout=0.9, num_layers=2)
     model.train()
-    model.dropout.eval()
+    model.head.eval()
     assert (predict_proba(model, ["abc"]) == predict_proba(model, ["abc"])).all()
     assert model.training
     assert model.encoder.training
-    assert not model.dropout.training
+    assert not model.head.training
     evaluate(model, TEXTS)
     assert all(parameter.grad is None for parameter in model.parameters())
     assert torch.is_grad_enabled()

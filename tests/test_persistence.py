@@ -32,7 +32,7 @@ from tests import strategies
 DATA = strategies.letters_dataset(count=20)
 
 
-@given(strategies.models(cells=(*strategies.BUILT_IN_CELLS, nn.LSTMCell, nn.GRUCell)))
+@given(strategies.models(cells=(*strategies.BUILT_IN_CELLS, nn.LSTMCell, nn.GRUCell, *strategies.LIBRARY_CELLS)))
 def test_a_model_survives(model: RNNClassifier) -> None:
     path = Path(folder_of_this_test) / "model.safetensors"
     own = isinstance(model.pooling, strategies.SumAndCount)
@@ -143,8 +143,8 @@ def rewrite(path: Path, change: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d | {"version": 2}, r"version 1 or older; got version 2, written by seqclf '0\..*Upgrade seqclf"),
-        (lambda d: d | {"version": None}, r"version 1 or older; got version None"),
+        (lambda d: d | {"version": 3}, r"version 2 or older; got version 3, written by seqclf '0\..*Upgrade seqclf"),
+        (lambda d: d | {"version": None}, r"version 2 or older; got version None"),
         (lambda d: [d], r"model file must hold a description; got list"),
         (lambda d: {"version": 1}, r"must describe a model that fits its weights; got 'model'"),
         (lambda d: d | {"model": d["model"] | {"hidden_size": 10**12}}, r"fits its weights; got"),

@@ -8,6 +8,7 @@ from seqclf.data.report import DataReport
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.data.sources import fold_ascii, read_folder
 from seqclf.errors import (
+    BatchingError,
     DownloadError,
     FileFormatError,
     InvalidArgumentError,
@@ -25,13 +26,16 @@ from seqclf.training.compare import Comparison, compare
 from seqclf.training.evaluate import Evaluation, evaluate
 from seqclf.training.fit import EpochEnd, fit
 from seqclf.training.history import History
-from seqclf.training.inference import predict, predict_proba
+from seqclf.training.inference import predict, predict_prefixes, predict_proba
 from seqclf.training.interval import Interval
 from seqclf.training.stopping import EarlyStopping
+from seqclf.verify import BatchingReport, verify_batching
 from seqclf.vocabulary import Vocabulary
 
 __all__ = [
     "Batch",
+    "BatchingError",
+    "BatchingReport",
     "BucketBatchSampler",
     "Comparison",
     "DataReport",
@@ -67,8 +71,10 @@ __all__ = [
     "plot_history",
     "plot_study",
     "predict",
+    "predict_prefixes",
     "predict_proba",
     "read_folder",
     "run_study",
     "save",
+    "verify_batching",
 ]

@@ -43,9 +43,9 @@ class InvalidDataError(SeqclfError, ValueError):
 
     Example:
         >>> from seqclf import SequenceDataset
-        >>> SequenceDataset.from_pairs([("Satoshi", "Japanese"), ("", "Greek")])
+        >>> SequenceDataset.from_pairs([("Satoshi", "Japanese"), ("", "Greek")])  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        seqclf.errors.InvalidDataError: sequences must not be empty; got length 0 (sequence 1). Remove it first.
+        seqclf.errors.InvalidDataError: sequences must not be empty; got length 0 (sequence 1). Remove it...
     """
 
 
@@ -89,6 +89,16 @@ class TrainingError(SeqclfError, ArithmeticError):
     Example:
         >>> from seqclf import TrainingError
         >>> issubclass(TrainingError, ArithmeticError)
+        True
+    """
+
+
+class BatchingError(SeqclfError, AssertionError):
+    """A model's answers depend on how sequences are batched; the message is the report.
+
+    Example:
+        >>> from seqclf import BatchingError
+        >>> issubclass(BatchingError, AssertionError)
         True
     """
 

@@ -1,6 +1,7 @@
 """Saving and loading models: tensors and JSON in one safetensors file, never a pickle."""
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -11,17 +12,22 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from seqclf._version import __version__
+from seqclf.cells.protocol import CellFactory
+from seqclf.cells.table import KNOWN_CELLS, cell_name
 from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from seqclf.files import PathLike, read_bytes, write_atomically
-from seqclf.models.cells import TORCH_CELLS, CellFactory, cell_name
 from seqclf.models.classifier import RNNClassifier
 from seqclf.vocabulary import Vocabulary
 
 __all__ = ["load", "save"]
 
-_VERSION = 1
+_VERSION = 2  # 1 had fewer options; what a file does not say has its default
 _KEY = "seqclf"  # the file's metadata: this key holds the description, the next one its digest with the tensors
 _DIGEST = "seqclf_sha256"
+
+# The arguments of RNNClassifier that are saved as they are; the others need a form of their own, or are not kept.
+_APART = ("self", "cell", "pooling", "classes", "vocabulary", "seed")
+_OPTIONS = [name for name in inspect.signature(RNNClassifier.__init__).parameters if name not in _APART]
 
 
 def save(model: RNNClassifier, path: PathLike) -> None:
@@ -111,20 +117,7 @@ def describe_model(model: RNNClassifier) -> dict[str, Any]:
     return {
         "version": _VERSION,
         "seqclf": __version__,
-        "model": {
-            "num_classes": model.num_classes,
-            "vocab_size": model.vocab_size,
-            "input_size": model.input_size,
-            "embedding_dim": model.embedding_dim,
-            "hidden_size": model.hidden_size,
-            "num_layers": model.num_layers,
-            "bidirectional": model.bidirectional,
-            "dropout": model.dropout_rate,
-            "input_dropout": model.input_dropout_rate,
-            "symbol_dropout": model.symbol_dropout_rate,
-            "weight_dropout": model.weight_dropout_rate,
-            "execution": model.execution,
-        },
+        "model": {name: getattr(model, name) for name in _OPTIONS},
         "cell": cell_name(model.cell),
         "pooling": list(model.pooling_names) or "custom",
         "classes": None if model.classes is None else list(model.classes),
@@ -179,7 +172,7 @@ def _build(
         options = dict(content["model"])
         if options["num_layers"] > len(tensors):
             raise ValueError(f"{options['num_layers']} layers in {len(tensors)} tensors")
-        options["cell"] = cell if own["cell"] else TORCH_CELLS.get(content["cell"], content["cell"])
+        options["cell"] = cell if own["cell"] else KNOWN_CELLS.get(content["cell"], content["cell"])
         options["pooling"] = pooling if own["pooling"] else content["pooling"]
         options["classes"] = content["classes"]
         options["vocabulary"] = None if content["vocabulary"] is None else Vocabulary.from_dict(content["vocabulary"])

@@ -27,6 +27,8 @@ class Batch:
         inputs: The padded steps, (B, T) of int64 or (B, T, F) of floats; or a `PackedSequence` of them.
         lengths: The true lengths, int64 of shape (B,), always on the CPU, where torch wants them.
         labels: The class indices, int64 of shape (B,), or None.
+        indices: Where the sequences stand in their dataset, int64 of shape (B,), on the CPU; None where that is not
+            known.
 
     Example:
         >>> batch = pad_collate([([5, 6, 7], 0), ([8], 1)])
@@ -40,6 +42,7 @@ class Batch:
     inputs: Tensor | PackedSequence
     lengths: Tensor
     labels: Tensor | None = None
+    indices: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -57,12 +60,13 @@ class Batch:
         return replace(self, inputs=self.inputs.pin_memory(), labels=labels)
 
 
-def pad_collate(samples: Sequence[Sample]) -> Batch:
+def pad_collate(samples: Sequence[Sample], *, allow_empty: bool = False) -> Batch:
     """Collate (sequence, label) pairs into a padded `Batch`; fit for `collate_fn` of any torch `DataLoader`.
 
     Args:
         samples: Pairs of a sequence, of shape (T,) with integer ids or (T, F) with features, and a class index. The
             order is kept. The padding is zero, which nothing in this library ever looks at.
+        allow_empty: Whether sequences may have no step, for a model with `empty="zero"`.
 
     Raises:
         InvalidDataError: There is no sample; or one is not a pair, is empty, has another width or kind than the first,
@@ -77,7 +81,7 @@ def pad_collate(samples: Sequence[Sample]) -> Batch:
         >>> batch.labels
         tensor([1, 0])
     """
-    sequences, lengths, labels = _check_samples(samples)
+    sequences, lengths, labels = _check_samples(samples, allow_empty)
     return Batch(pad_sequence(sequences, batch_first=True), lengths, labels)
 
 
@@ -104,7 +108,7 @@ def pack_collate(samples: Sequence[Sample]) -> Batch:
     return Batch(pack_sequence(sequences, enforce_sorted=False), lengths, labels)
 
 
-def _check_samples(samples: Sequence[Sample]) -> tuple[list[Tensor], Tensor, Tensor]:
+def _check_samples(samples: Sequence[Sample], allow_empty: bool = False) -> tuple[list[Tensor], Tensor, Tensor]:
     if len(samples) == 0:
         raise InvalidDataError(
             "samples must hold at least one (sequence, label) pair; got none. Leave out empty batches."
@@ -117,12 +121,12 @@ def _check_samples(samples: Sequence[Sample]) -> tuple[list[Tensor], Tensor, Ten
                 f"samples must be (sequence, label) pairs; got {type(sample).__name__} (sample {index}). "
                 "Use a dataset that returns pairs, such as SequenceDataset."
             )
-        sequences.append(_check_sequence(sample[0], index, sequences[0] if sequences else None))
+        sequences.append(_check_sequence(sample[0], index, sequences[0] if sequences else None, allow_empty))
         labels.append(_check_label(sample[1], index))
     return sequences, torch.tensor([len(sequence) for sequence in sequences]), torch.tensor(labels)
 
 
-def _check_sequence(sequence: Any, index: int, first: Tensor | None) -> Tensor:
+def _check_sequence(sequence: Any, index: int, first: Tensor | None, allow_empty: bool) -> Tensor:
     try:
         tensor = torch.as_tensor(sequence)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -130,14 +134,18 @@ def _check_sequence(sequence: Any, index: int, first: Tensor | None) -> Tensor:
             f"sequences must be ids (T,) or features (T, F); got {type(sequence).__name__} (sample {index}): {error}. "
             "Encode it first, for instance with Vocabulary.encode."
         ) from None
-    tensor = tensor if tensor.is_floating_point() else tensor.long()
+    if not tensor.is_floating_point() or tensor.shape == (0,):  # an empty list has no type
+        tensor = tensor.long()
     if tensor.ndim != (2 if tensor.is_floating_point() else 1):
         raise InvalidDataError(
             f"sequences must be integer ids of shape (T,) or float features of shape (T, F); got {tensor.dtype} of "
             f"shape {tuple(tensor.shape)} (sample {index}). Give each sequence one row for each step."
         )
-    if len(tensor) == 0:
-        raise InvalidDataError(f"sequences must not be empty; got length 0 (sample {index}). Remove it first.")
+    if len(tensor) == 0 and not allow_empty:
+        raise InvalidDataError(
+            f"sequences must not be empty; got length 0 (sample {index}). Remove it; or pass allow_empty=True to "
+            "pad_collate, and empty='zero' to the model."
+        )
     if first is not None and (tensor.shape[1:] != first.shape[1:] or tensor.dtype != first.dtype):
         raise InvalidDataError(
             f"sequences must be alike in width and type; got {tuple(first.shape)} {first.dtype} (sample 0) and "

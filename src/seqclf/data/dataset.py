@@ -36,6 +36,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         labels: The class indices, int64 of shape (len,).
         classes: The class labels; index i stands for `classes[i]`.
         vocabulary: What encoded the sequences; None for float sequences.
+        channels_first: Whether the float arrays came as (F, T); inside, they are (T, F).
 
     Example:
         >>> dataset = SequenceDataset.from_pairs([("Satoshi", "Japanese"), ("Rossi", "Italian"), ("Mori", "Japanese")])
@@ -49,12 +50,18 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
     """
 
     def __init__(
-        self, sequences: Ragged, labels: Tensor, classes: tuple[Any, ...], vocabulary: Vocabulary | None
+        self,
+        sequences: Ragged,
+        labels: Tensor,
+        classes: tuple[Any, ...],
+        vocabulary: Vocabulary | None,
+        channels_first: bool = False,
     ) -> None:
         self.sequences = sequences
         self.labels = labels
         self.classes = classes
         self.vocabulary = vocabulary
+        self.channels_first = channels_first
 
     @classmethod
     def from_pairs(
@@ -63,6 +70,9 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         *,
         vocabulary: Vocabulary | None = None,
         classes: Sequence[Any] | None = None,
+        channels_first: bool = False,
+        allow_empty: bool = False,
+        allow_missing: bool = False,
     ) -> Self:
         """Encode (sequence, label) pairs.
 
@@ -72,6 +82,9 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             vocabulary: What encodes strings or tokens; without it, one is built from these very pairs. Test data take
                 the vocabulary of the training data.
             classes: The labels that may occur, in the order of their indices; by default those that do occur, sorted.
+            channels_first: Whether float arrays are (F, T), one row for each feature, in place of (T, F).
+            allow_empty: Whether sequences without a step may come; the model's `empty` says what becomes of them.
+            allow_missing: Whether features may be NaN; the model's `missing` says what becomes of them.
 
         Raises:
             InvalidDataError: There are no pairs; an item is not a pair; a sequence is empty, of another kind or width,
@@ -91,7 +104,13 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
                     "Give each sequence one label."
                 )
         return cls.from_sequences(
-            [pair[0] for pair in pairs], [pair[1] for pair in pairs], vocabulary=vocabulary, classes=classes
+            [pair[0] for pair in pairs],
+            [pair[1] for pair in pairs],
+            vocabulary=vocabulary,
+            classes=classes,
+            channels_first=channels_first,
+            allow_empty=allow_empty,
+            allow_missing=allow_missing,
         )
 
     @classmethod
@@ -102,6 +121,9 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         *,
         vocabulary: Vocabulary | None = None,
         classes: Sequence[Any] | None = None,
+        channels_first: bool = False,
+        allow_empty: bool = False,
+        allow_missing: bool = False,
     ) -> Self:
         """Encode sequences and their labels, given side by side; otherwise as `from_pairs`.
 
@@ -128,12 +150,14 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         if are_features(sequences):
             if vocabulary is not None:
                 raise InvalidArgumentError("vocabulary must be None for float sequences; got one. Leave it out.")
-            store = encode_features(sequences)
+            store = encode_features(
+                sequences, channels_first=channels_first, allow_empty=allow_empty, allow_missing=allow_missing
+            )
         else:
             vocabulary = Vocabulary.build(sequences) if vocabulary is None else vocabulary
-            store = encode_tokens(sequences, vocabulary)
+            store = encode_tokens(sequences, vocabulary, allow_empty=allow_empty)
         classes, indices = _index_labels(labels, classes)
-        return cls(store, indices, classes, vocabulary)
+        return cls(store, indices, classes, vocabulary, channels_first)
 
     @property
     def lengths(self) -> Tensor:
@@ -195,13 +219,25 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             tensor([[2, 3, 2],
                     [2, 0, 0]])
         """
-        inputs, lengths = self.sequences.pad(indices)
-        return Batch(inputs, lengths, self.labels[torch.as_tensor(indices)])
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        inputs, lengths = self.sequences.pad(chosen)
+        return Batch(inputs, lengths, self.labels[chosen], chosen)
 
     def subset(self, indices: Indices) -> Self:
         """Return the samples at `indices`, in that order, with the same vocabulary and classes."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        return type(self)(self.sequences.select(chosen), self.labels[chosen], self.classes, self.vocabulary)
+        store = self.sequences.select(chosen)
+        return type(self)(store, self.labels[chosen], self.classes, self.vocabulary, self.channels_first)
+
+    def drop_empty(self) -> Self:
+        """Return the samples whose sequences have a step; this very dataset where all have.
+
+        Example:
+            >>> dataset = SequenceDataset.from_pairs([("ab", "x"), ("", "y")], allow_empty=True)
+            >>> len(dataset), len(dataset.drop_empty())
+            (2, 1)
+        """
+        return self if bool(self.lengths.all()) else self.subset(torch.nonzero(self.lengths)[:, 0])
 
     def drop_duplicates(self) -> Self:
         """Return each distinct pair of a sequence and a label once, in order of its first appearance.

@@ -37,7 +37,7 @@ def _as_words(sequences: Ragged) -> npt.NDArray[np.uint64]:
     raw = sequences.values.numpy()
     if not sequences.is_tokens:
         raw = raw.view(f"u{raw.itemsize}")  # the bits of floats: equal means equal bits
-    return raw.reshape(len(raw), -1).astype(np.uint64)
+    return (raw[:, None] if raw.ndim == 1 else raw).astype(np.uint64)
 
 
 def _hash(steps: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.uint64]:
@@ -47,7 +47,8 @@ def _hash(steps: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64], seed: i
     powers = np.multiply.accumulate(np.full(longest, base, dtype=np.uint64))
     digits = _scramble((steps + np.uint64(1)) @ np.array(columns, dtype=np.uint64))
     positions = np.arange(len(steps)) - np.repeat(offsets[:-1], np.diff(offsets))
-    hashes: npt.NDArray[np.uint64] = np.add.reduceat(digits * powers[positions], offsets[:-1])
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(digits * powers[positions], dtype=np.uint64)])
+    hashes: npt.NDArray[np.uint64] = sums[offsets[1:]] - sums[offsets[:-1]]  # modulo 2^64; 0 for an empty sequence
     return hashes
 
 

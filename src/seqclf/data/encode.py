@@ -17,7 +17,7 @@ def are_features(sequences: Sequence[Any]) -> bool:
     return _is_float_array(sequences[0])
 
 
-def encode_tokens(sequences: Sequence[Any], vocabulary: Vocabulary) -> Ragged:
+def encode_tokens(sequences: Sequence[Any], vocabulary: Vocabulary, *, allow_empty: bool = False) -> Ragged:
     """Encode strings or token sequences into a compact store.
 
     Raises:
@@ -26,30 +26,43 @@ def encode_tokens(sequences: Sequence[Any], vocabulary: Vocabulary) -> Ragged:
     for index, sequence in enumerate(sequences):
         _refuse_floats(sequence, index)
     values, offsets = vocabulary.encode_flat(sequences)
-    _refuse_empty(offsets)
-    return Ragged(compact(values, len(vocabulary)), offsets)
+    store = Ragged(compact(values, len(vocabulary)), offsets)
+    if not allow_empty:
+        refuse_empty(store)
+    return store
 
 
-def encode_features(sequences: Sequence[Any], input_size: int | None = None) -> Ragged:
+def encode_features(
+    sequences: Sequence[Any],
+    input_size: int | None = None,
+    *,
+    channels_first: bool = False,
+    allow_empty: bool = False,
+    allow_missing: bool = False,
+) -> Ragged:
     """Join float arrays of shape (T, F), or (T,) for one feature, into one store of torch's default float type.
 
     Args:
         sequences: Arrays or tensors, as many features wide as the first, or as `input_size` where given.
         input_size: The number of features F that every sequence must have.
+        channels_first: Whether the arrays are (F, T) instead.
+        allow_empty: Whether sequences may have no step.
+        allow_missing: Whether features may be NaN.
 
     Raises:
         InvalidDataError: A sequence is empty, not a float array, of another width, or has NaN or infinite features.
     """
     tensors = []
     for index, sequence in enumerate(sequences):
-        tensors.append(_feature_tensor(sequence, index, input_size))
+        tensors.append(_feature_tensor(sequence, index, input_size, channels_first))
         input_size = tensors[0].shape[1] if input_size is None else input_size
     lengths = torch.tensor([len(tensor) for tensor in tensors])
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
-    _refuse_empty(offsets)
-    values = torch.cat(tensors)
-    _refuse_non_finite(values, offsets)
-    return Ragged(values, offsets)
+    store = Ragged(torch.cat(tensors), offsets)
+    if not allow_empty:
+        refuse_empty(store)
+    refuse_non_finite(store, allow_missing=allow_missing)
+    return store
 
 
 def refuse_mixed_kinds(sequences: Sequence[Any]) -> None:
@@ -80,7 +93,7 @@ def _refuse_floats(sequence: Any, index: int) -> None:
         )
 
 
-def _feature_tensor(sequence: Any, index: int, input_size: int | None) -> Tensor:
+def _feature_tensor(sequence: Any, index: int, input_size: int | None, channels_first: bool) -> Tensor:
     if not _is_float_array(sequence):
         raise InvalidDataError(
             f"float sequences must be float arrays or tensors; got {type(sequence).__name__} (sequence {index}). "
@@ -90,32 +103,37 @@ def _feature_tensor(sequence: Any, index: int, input_size: int | None) -> Tensor
     tensor = tensor[:, None] if tensor.ndim == 1 else tensor
     if tensor.ndim != 2:
         raise InvalidDataError(
-            f"float sequences must have the shape (T, F); got {tuple(tensor.shape)} (sequence {index}). "
-            "Give each sequence one row for each step."
+            f"float sequences must have the shape {'(F, T)' if channels_first else '(T, F)'}; got "
+            f"{tuple(tensor.shape)} (sequence {index}). Give each sequence one row for each "
+            f"{'feature' if channels_first else 'step'}."
         )
+    tensor = tensor.T if channels_first and sequence.ndim == 2 else tensor
     if input_size is not None and tensor.shape[1] != input_size:
         raise InvalidDataError(
-            f"float sequences must all have {input_size} features; got shape {tuple(tensor.shape)} (sequence {index}). "
-            "Give each sequence the shape (T, F) with one F."
+            f"float sequences must all have {input_size} features; got shape {tuple(sequence.shape)} "
+            f"(sequence {index}). Give each sequence the shape {'(F, T)' if channels_first else '(T, F)'} with one F."
         )
     return tensor
 
 
-def _refuse_empty(offsets: Tensor) -> None:
-    empty = torch.nonzero(offsets[1:] == offsets[:-1])
+def refuse_empty(store: Ragged) -> None:
+    """Raise where a sequence has no step."""
+    empty = torch.nonzero(store.lengths == 0)
     if len(empty):
         raise InvalidDataError(
-            f"sequences must not be empty; got length 0 (sequence {int(empty[0])}). Remove it first."
+            f"sequences must not be empty; got length 0 (sequence {int(empty[0])}). Remove it; or keep it with "
+            "allow_empty=True in the dataset, and empty='zero' or 'skip' in the model."
         )
 
 
-def _refuse_non_finite(values: Tensor, offsets: Tensor) -> None:
-    wrong = torch.nonzero(~torch.isfinite(values))
+def refuse_non_finite(store: Ragged, *, allow_missing: bool) -> None:
+    """Raise where a feature is infinite, or NaN where that is not allowed."""
+    wrong = torch.nonzero(store.values.isinf() if allow_missing else ~store.values.isfinite())
     if len(wrong):
         row, feature = (int(number) for number in wrong[0])
-        index = int(torch.searchsorted(offsets, row, right=True)) - 1
+        index = int(torch.searchsorted(store.offsets, row, right=True)) - 1
         raise InvalidDataError(
-            f"features must be finite numbers; got {float(values[row, feature])} "
-            f"(sequence {index}, step {row - int(offsets[index])}, feature {feature}). "
-            "Fill or drop missing values first."
+            f"features must be finite numbers; got {float(store.values[row, feature])} "
+            f"(sequence {index}, step {row - int(store.offsets[index])}, feature {feature}). Correct it; or keep NaN "
+            "with allow_missing=True in the dataset, and missing='mean', 'forward' or 'indicator' in the model."
         )

@@ -51,6 +51,9 @@ class DataReport:
         steps: The number of steps, all sequences together.
         unknown_steps: How many of them are symbols that the vocabulary does not know.
         unknown_sequences: How many sequences have such a symbol.
+        missing_values: How many features of all steps are NaN.
+        missing_sequences: How many sequences have such a step.
+        empty: How many sequences have no step.
         length_quartiles: The least length, the three quartiles, and the greatest.
         length_outliers: The indices of sequences that lie far out: by more than three times the distance between the
             quartiles above the upper or below the lower one.
@@ -79,6 +82,9 @@ class DataReport:
     steps: int
     unknown_steps: int
     unknown_sequences: int
+    missing_values: int
+    missing_sequences: int
+    empty: int
     length_quartiles: tuple[float, ...]
     length_outliers: tuple[int, ...]
     leakage: Leakage | None = None
@@ -103,6 +109,10 @@ class DataReport:
             f"lengths      {least:g} to {greatest:g}, quartiles {quartiles}; {len(self.length_outliers):,} far out",
             f"unknown      {self.unknown_steps:,} of {self.steps:,} steps, in {self.unknown_sequences:,} sequences",
         ]
+        if self.missing_values:
+            lines.append(f"missing      {self.missing_values:,} values, in {self.missing_sequences:,} sequences")
+        if self.empty:
+            lines.append(f"empty        {self.empty:,} sequences have no step")
         if self.leakage is not None:
             other = self.leakage
             lines.append(
@@ -125,7 +135,9 @@ def build_report(dataset: "SequenceDataset", other: "SequenceDataset | None") ->
         raise InvalidDataError("dataset must hold at least one sequence; got none. Check where the data come from.")
     table = _count_labels(dataset)  # one row for each different sequence, one column for each class
     class_counts = table.sum(0)
-    unknown = dataset.sequences.values.numpy() == 1 if dataset.vocabulary is not None else np.zeros(0, dtype=bool)
+    values = dataset.sequences.values.numpy()
+    unknown = values == 1 if dataset.vocabulary is not None else np.zeros(len(values), dtype=bool)
+    missing = np.isnan(values) if dataset.input_size is not None else np.zeros((len(values), 1), dtype=bool)
     lengths = dataset.lengths.numpy()
     quartiles = np.quantile(lengths, [0, 0.25, 0.5, 0.75, 1])
     reach = 3 * (quartiles[3] - quartiles[1])
@@ -142,7 +154,10 @@ def build_report(dataset: "SequenceDataset", other: "SequenceDataset | None") ->
         majority=float(class_counts.max() / len(dataset)),
         steps=int(lengths.sum()),
         unknown_steps=int(unknown.sum()),
-        unknown_sequences=len(np.unique(owners[unknown])) if unknown.any() else 0,
+        unknown_sequences=len(np.unique(owners[unknown])),
+        missing_values=int(missing.sum()),
+        missing_sequences=len(np.unique(owners[missing.any(1)])),
+        empty=int((lengths == 0).sum()),
         length_quartiles=tuple(quartiles.tolist()),
         length_outliers=tuple(np.flatnonzero(far).tolist()),
         leakage=None if other is None else _leakage(dataset, other),

@@ -2,22 +2,25 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, TypedDict, get_args
+from typing import Any, TypedDict, cast, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from typing_extensions import Self, Unpack
 
+from seqclf.cells.protocol import CellFactory
+from seqclf.cells.table import CellName, check_cell
 from seqclf.checks import check_choice, check_int, check_probability
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError, InvalidDataError
-from seqclf.models.cells import CellFactory, CellName, check_cell
-from seqclf.models.dropout import SymbolDropout
+from seqclf.models.dropout import Dropout
 from seqclf.models.encoder import build_encoder
 from seqclf.models.execution import ExecutionName, encode
-from seqclf.models.inputs import check_inputs
+from seqclf.models.features import Features, MissingPolicy
+from seqclf.models.inputs import EmptyPolicy, check_inputs, check_keys, check_width
 from seqclf.models.pooling import PoolingName, build_pooling, zero_padding
+from seqclf.models.stream import Stream
 from seqclf.seeding import seeded
 from seqclf.vocabulary import Vocabulary
 
@@ -36,8 +39,15 @@ class ModelOptions(TypedDict, total=False):
     input_dropout: float
     symbol_dropout: float
     weight_dropout: float
+    recurrent_dropout: float
+    variational_dropout: bool
     pooling: PoolingName | Sequence[PoolingName] | nn.Module
     execution: ExecutionName
+    truncate_steps: int | None
+    standardize: bool
+    missing: MissingPolicy
+    channels_first: bool
+    empty: EmptyPolicy
     seed: int | None
 
 
@@ -47,7 +57,8 @@ class RNNClassifier(nn.Module):
     Symbols are embedded (features are taken as they are), run through stacked recurrent layers that start from zeros
     every time, pooled to one vector for each sequence, and mapped to logits by a linear layer. Whether a batch comes
     padded or packed, in which order, and with how much padding of which value changes neither logits nor gradients,
-    up to the rounding of the floats. (Dropout draws at random, so in training it is the exception.)
+    up to the rounding of the floats. In training the same holds with dropout: what is dropped depends on the sequence's
+    key, not on its batch.
 
     Args:
         num_classes: The number of classes C.
@@ -68,12 +79,30 @@ class RNNClassifier(nn.Module):
         symbol_dropout: The probability with which, in training, a symbol becomes the unknown symbol.
         weight_dropout: The probability with which, in training, a weight from state to state is dropped: the same ones
             for the whole batch and all its steps. For built-in cells.
+        recurrent_dropout: The probability with which, in training, a step does not see a feature of the state before:
+            the same ones for all steps of a sequence. For built-in cells. torch's kernels cannot do this, so training
+            then goes step by step, which is slower; `weight_dropout` regularises much the same, at their speed.
+        variational_dropout: Whether `dropout` and `input_dropout` drop a feature for all steps of a sequence, or for
+            each step anew.
         pooling: `"last"` (each direction's state after its last step), `"mean"`, `"max"`, `"attention"`; several of
             them, such as `("last", "max")`, side by side; or a module whose forward takes states
             (B, T, directions * H), zero behind the end of each sequence, and lengths, int64 (B,) on the CPU, and
             returns (B, S). S is the module's `output_size` where it has one, else directions * H.
         execution: How to run torch's own kernels: `"padded"`, `"packed"`, or `"auto"` for what measures faster on the
-            model's device. The results agree.
+            model's device. The results agree. With `truncate_steps` they run padded; other cells, and built-in ones
+            with `recurrent_dropout` in training, go step by step.
+        truncate_steps: The most steps that gradients flow back through, for long sequences: states are carried from one
+            window of so many steps to the next, from each direction's own start, but no gradient is. Logits stay the
+            same. None lets gradients flow to the start.
+        standardize: Whether to take off the mean of each feature and divide by its standard deviation. `for_dataset`
+            measures both on the training data; they are kept with the model. For float sequences.
+        missing: What becomes of missing values, NaN, in float sequences: `"error"` refuses them; `"mean"` puts the
+            feature's training mean; `"forward"` its last known value, and the mean before there is one; `"indicator"`
+            the mean, beside as many features more that tell with 1 what was missing.
+        channels_first: Whether raw float arrays, as `predict` takes them, are (F, T) in place of (T, F). Batches are
+            (B, T, F) in any case. `for_dataset` takes it over from the dataset.
+        empty: What becomes of sequences without a step: `"error"` refuses them; `"zero"` classifies a vector of zeros
+            in place of the pooled states; `"skip"` leaves them out of training and measuring, and predicts None.
         vocabulary: What encodes raw sequences for `predict`; kept with the model by `save`.
         classes: The labels of the classes, which `predict` returns; kept with the model by `save`.
         seed: The seed of the initial weights. None draws them from torch's global generator, as other modules do.
@@ -112,8 +141,15 @@ class RNNClassifier(nn.Module):
         input_dropout: float = 0.0,
         symbol_dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        variational_dropout: bool = False,
         pooling: PoolingName | Sequence[PoolingName] | nn.Module = "last",
         execution: ExecutionName = "auto",
+        truncate_steps: int | None = None,
+        standardize: bool = False,
+        missing: MissingPolicy = "error",
+        channels_first: bool = False,
+        empty: EmptyPolicy = "error",
         vocabulary: Vocabulary | None = None,
         classes: Sequence[Any] | None = None,
         seed: int | None = None,
@@ -125,49 +161,64 @@ class RNNClassifier(nn.Module):
         self.hidden_size = check_int("hidden_size", hidden_size)
         self.num_layers = check_int("num_layers", num_layers)
         self.bidirectional = bool(bidirectional)
-        self.dropout_rate = check_probability("dropout", dropout)
-        self.input_dropout_rate = check_probability("input_dropout", input_dropout)
-        self.symbol_dropout_rate = check_probability("symbol_dropout", symbol_dropout)
-        self.weight_dropout_rate = check_probability("weight_dropout", weight_dropout)
+        self.dropout = check_probability("dropout", dropout)
+        self.input_dropout = check_probability("input_dropout", input_dropout)
+        self.symbol_dropout = check_probability("symbol_dropout", symbol_dropout)
+        self.weight_dropout = check_probability("weight_dropout", weight_dropout)
+        self.recurrent_dropout = check_probability("recurrent_dropout", recurrent_dropout)
+        self.variational_dropout = bool(variational_dropout)
         self.execution = check_choice("execution", execution, get_args(ExecutionName))
+        self.truncate_steps = None if truncate_steps is None else check_int("truncate_steps", truncate_steps)
+        self.standardize = bool(standardize)
+        self.missing = check_choice("missing", missing, get_args(MissingPolicy))
+        self.channels_first = bool(channels_first)
+        self.empty = check_choice("empty", empty, get_args(EmptyPolicy))
         self.cell = cell
-        self.vocab_size, self.input_size = _check_width(vocab_size, input_size)
-        if self.input_size is not None and self.symbol_dropout_rate:
-            raise InvalidArgumentError(
-                f"symbol_dropout must be 0 for float sequences; got {symbol_dropout!r}. Use input_dropout."
-            )
-        if callable(cell) and self.weight_dropout_rate:
-            raise InvalidArgumentError(
-                f"weight_dropout must be 0 for cells of your own; got {weight_dropout!r}. Drop weights in the cell."
-            )
+        self.vocab_size, self.input_size = check_width(vocab_size, input_size)
+        self._refuse_odds()
         self.vocabulary = _check_vocabulary(vocabulary, self.vocab_size)
         self.classes = _check_classes(classes, self.num_classes)
         with nullcontext() if seed is None else seeded(check_int("seed", seed, minimum=0)):
             self._build(pooling)
 
+    def _refuse_odds(self) -> None:
+        """Raise where options are at odds with the kind of sequence or of cell."""
+        for_symbols = ("symbol_dropout", 0, "Use input_dropout.")
+        for_features = [
+            ("standardize", False, "Symbols have no scale."),
+            ("missing", "error", "Symbols are never NaN."),
+        ]
+        for name, default, remedy in [for_symbols] if self.input_size is not None else for_features:
+            if getattr(self, name) != default:
+                kind = "float sequences" if self.input_size is not None else "sequences of symbols"
+                raise InvalidArgumentError(
+                    f"{name} must be {default!r} for {kind}; got {getattr(self, name)!r}. {remedy}"
+                )
+        for name in ("weight_dropout", "recurrent_dropout"):
+            if callable(self.cell) and getattr(self, name):
+                raise InvalidArgumentError(
+                    f"{name} must be 0 for other cells than the built-in ones; got {getattr(self, name)!r}. "
+                    "Drop in the cell."
+                )
+
     def _build(self, pooling: PoolingName | Sequence[PoolingName] | nn.Module) -> None:
         """Make the layers, in the order in which a forward call runs through them."""
         states_size = self.hidden_size * (2 if self.bidirectional else 1)
+        self.embedding: nn.Embedding | None = None
+        self.features: Features | None = None
         if self.vocab_size is not None:
-            self.embedding: nn.Module = nn.Embedding(self.vocab_size, self.embedding_dim, padding_idx=0)
-        else:
-            self.embedding = nn.Identity()
-        self.symbol_dropout = SymbolDropout(self.symbol_dropout_rate)
-        self.input_dropout = nn.Dropout(self.input_dropout_rate)
-        width = self.embedding_dim if self.input_size is None else self.input_size
+            self.embedding = nn.Embedding(self.vocab_size, self.embedding_dim, padding_idx=0)
+            width = self.embedding_dim
+        elif self.input_size is not None:
+            self.features = Features(self.input_size, self.standardize, self.missing)
+            width = self.features.output_size
         self.encoder = build_encoder(
-            self.cell,
-            width,
-            self.hidden_size,
-            num_layers=self.num_layers,
-            bidirectional=self.bidirectional,
-            dropout=self.dropout_rate,
+            self.cell, width, self.hidden_size, num_layers=self.num_layers, bidirectional=self.bidirectional
         )
         self.pooling_names = _check_pooling(pooling)
         if not isinstance(pooling, nn.Module):
             pooling = build_pooling(self.pooling_names, states_size, self.bidirectional)
         self.pooling = pooling
-        self.dropout = nn.Dropout(self.dropout_rate)
         self.head = nn.Linear(getattr(pooling, "output_size", states_size), self.num_classes)
 
     @classmethod
@@ -185,7 +236,8 @@ class RNNClassifier(nn.Module):
             >>> model.num_classes, model.vocab_size, model.classes
             (2, 10, ('Italian', 'Japanese'))
         """
-        return cls(
+        options.setdefault("channels_first", dataset.channels_first)
+        model = cls(
             len(dataset.classes),
             vocab_size=None if dataset.vocabulary is None else len(dataset.vocabulary),
             input_size=dataset.input_size,
@@ -193,44 +245,144 @@ class RNNClassifier(nn.Module):
             classes=dataset.classes,
             **options,
         )
+        if model.features is not None:
+            model.features.fit(dataset.sequences.values)
+        return model
 
-    def forward(self, inputs: Tensor | PackedSequence, lengths: Tensor | None = None) -> Tensor:
+    def forward(
+        self, inputs: Tensor | PackedSequence, lengths: Tensor | None = None, *, keys: Tensor | None = None
+    ) -> Tensor:
         """Return the logits, shape (B, C), in the order of the inputs.
 
         Args:
             inputs: Padded ids (B, T) or features (B, T, F); or a `PackedSequence` of such sequences.
             lengths: The true lengths, integers of shape (B,), best on the CPU. A packed sequence knows its own.
+            keys: What decides in training what is dropped of each sequence: int64 of shape (B,), such as
+                `batch.indices + epoch * len(dataset)` for a batch from `SequenceDataset.batch`. The same key, the same
+                choices, in whatever batch. None draws them from torch's global generator. (`weight_dropout` always
+                draws from there.)
 
         Raises:
             InvalidDataError: Shapes or types do not fit the model, or lengths do not fit the inputs.
         """
-        lengths = check_inputs(inputs, lengths, self.input_size)
-        if self.input_size is not None:
-            inputs = inputs.to(self.head.weight.dtype)
-        states = encode(
+        lengths = check_inputs(inputs, lengths, self.input_size, self.empty)
+        dropout = self._dropout_for(check_keys(keys, len(lengths)), len(lengths))
+        if bool(lengths.all()):
+            pooled = self._pool(inputs, lengths, dropout)
+        else:  # the policy is "zero"; a packed batch has no empty sequences
+            pooled = self._pool_present(cast(Tensor, inputs), lengths, dropout)
+        if dropout is not None:
+            pooled = dropout.drop_pooled(pooled)
+        logits: Tensor = self.head(pooled)
+        return logits
+
+    def _pool_present(self, inputs: Tensor, lengths: Tensor, dropout: Dropout | None) -> Tensor:
+        """Return the pooled states (B, S) of sequences of which some are empty, which get zeros."""
+        present = torch.nonzero(lengths)[:, 0]
+        zeros = self.head.weight.new_zeros(len(lengths), self.head.in_features)
+        if not len(present):
+            return zeros
+        rows = present.to(self.device)
+        pooled = self._pool(inputs[rows], lengths[present], dropout and dropout.select(rows))
+        return zeros.to(pooled.dtype).index_copy(0, rows, pooled)
+
+    def prefix_logits(self, inputs: Tensor | PackedSequence, lengths: Tensor | None = None) -> Tensor:
+        """Return the logits (B, T, C) of every prefix of every sequence, in one pass; nothing is dropped.
+
+        `[b, t]` is what `forward` in eval mode gives for the first t + 1 steps of sequence b. Behind the end of a
+        sequence they are finite, and otherwise unspecified.
+
+        Args:
+            inputs: As for `forward`.
+            lengths: As for `forward`, and not 0.
+
+        Raises:
+            InvalidArgumentError: The model reads backwards, or its pooling has no `prefixes`.
+            InvalidDataError: As `forward`.
+        """
+        self.check_prefixes()
+        lengths = check_inputs(inputs, lengths, self.input_size, "error")
+        pooling: Any = self.pooling
+        logits: Tensor = self.head(pooling.prefixes(self._states(inputs, lengths, None))[0])
+        return logits
+
+    def stream(self) -> Stream:
+        """Return a reader that takes one symbol or feature row at a time, and answers after each.
+
+        Raises:
+            InvalidArgumentError: The model reads backwards, or its pooling has no `prefixes`.
+
+        Example:
+            >>> import numpy as np
+            >>> from seqclf import RNNClassifier, Vocabulary, predict_proba
+            >>> model = RNNClassifier(2, vocab_size=4, vocabulary=Vocabulary("ab"), hidden_size=8, seed=0)
+            >>> stream = model.stream()
+            >>> for symbol in "abb":
+            ...     probabilities = stream.push(symbol)
+            >>> np.allclose(probabilities, predict_proba(model, ["abb"])[0])
+            True
+        """
+        self.check_prefixes()
+        return Stream(self)
+
+    def check_prefixes(self) -> None:
+        """Raise unless what the model makes of a prefix does not depend on what follows."""
+        if self.bidirectional:
+            raise InvalidArgumentError(
+                "bidirectional must be False to classify prefixes as they grow; got True. "
+                "A backward direction starts at the end, which is not known yet."
+            )
+        if not hasattr(self.pooling, "prefixes"):
+            raise InvalidArgumentError(
+                f"pooling must have a method prefixes to classify prefixes; got {type(self.pooling).__name__}. "
+                "Add it, or use a built-in pooling."
+            )
+
+    def _pool(self, inputs: Tensor | PackedSequence, lengths: Tensor, dropout: Dropout | None) -> Tensor:
+        """Return the pooled states (B, S) of sequences of which none is empty."""
+        states = self._states(inputs, lengths, dropout)
+        if not self.pooling_names:  # a user's own pooling may rely on zeros
+            states = zero_padding(states, lengths)
+        pooled: Tensor = self.pooling(states, lengths)
+        return pooled
+
+    def _states(self, inputs: Tensor | PackedSequence, lengths: Tensor, dropout: Dropout | None) -> Tensor:
+        """Return the states (B, T, directions * H) of the last layer; behind the end of a sequence they are finite."""
+        if self.features is not None:
+            inputs = self.features(inputs.to(self.head.weight.dtype))
+        return encode(
             self.encoder,
             self._embed,
             inputs,
             lengths,
             execution=self.execution,
-            weight_dropout=self.weight_dropout_rate,
+            dropout=dropout,
+            truncate_steps=self.truncate_steps if torch.is_grad_enabled() else None,
         )
-        if not self.pooling_names:  # a user's own pooling may rely on zeros
-            states = zero_padding(states, lengths)
-        logits: Tensor = self.head(self.dropout(self.pooling(states, lengths)))
-        return logits
 
     def _embed(self, steps: Tensor) -> Tensor:
-        """Return the vectors (..., E) that stand for `steps`, ids of shape (...) or features (..., F)."""
+        """Return the vectors (..., E) that the encoder reads: those that stand for ids (...), or the features."""
+        if self.embedding is None:
+            return steps
         try:
-            vectors = self.embedding(self.symbol_dropout(steps) if self.input_size is None else steps)
+            vectors: Tensor = self.embedding(steps)
         except IndexError as error:
             raise InvalidDataError(
                 f"ids must be from 0 to {(self.vocab_size or 0) - 1}; got others: {error}. "
                 "Encode with the vocabulary that the model was made for."
             ) from error
-        dropped: Tensor = self.input_dropout(vectors)
-        return dropped
+        return vectors
+
+    def _dropout_for(self, keys: Tensor | None, rows: int) -> Dropout | None:
+        """Return what a forward call for `rows` sequences drops; None where it drops nothing."""
+        rates = (self.dropout, self.input_dropout, self.symbol_dropout, self.recurrent_dropout)
+        if not self.training or not any((*rates, self.weight_dropout)):
+            return None
+        if keys is None and not any(rates):
+            keys = torch.zeros(rows, dtype=torch.int64)
+        elif keys is None:
+            keys = torch.randint(torch.iinfo(torch.int64).max, ()) + torch.arange(rows)  # one draw, for any batch size
+        return Dropout(keys.to(self.device), *rates, self.weight_dropout, self.variational_dropout)
 
     @property
     def device(self) -> torch.device:
@@ -241,17 +393,6 @@ class RNNClassifier(nn.Module):
     def num_parameters(self) -> int:
         """The number of trainable weights."""
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
-
-
-def _check_width(vocab_size: int | None, input_size: int | None) -> tuple[int | None, int | None]:
-    if (vocab_size is None) == (input_size is None):
-        raise InvalidArgumentError(
-            f"exactly one of vocab_size and input_size must be given; got {vocab_size!r} and {input_size!r}. "
-            "Give vocab_size for symbols, input_size for float features."
-        )
-    if vocab_size is not None:
-        return check_int("vocab_size", vocab_size, minimum=2), None
-    return None, check_int("input_size", input_size)
 
 
 def _check_pooling(pooling: Any) -> tuple[PoolingName, ...]:

@@ -1,28 +1,134 @@
-"""Dropout of whole symbols."""
+"""Dropout that does not depend on batching: each sequence draws from a key of its own.
+
+Torch's dropout draws one number after the other for whatever tensor comes, so what an example loses depends on the
+other examples of its batch. Here each choice is a function of the sequence's key, the place in the model, the step and
+the feature, so an example loses the same in a batch of one and of a hundred, padded or packed, in any order.
+
+Source:
+    Counter-based generation, as in Salmon, Moraes, Dror and Shaw, Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011;
+    with the mixing function of Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
+"""
+
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-_UNKNOWN = 1
+from seqclf.models.positions import Positions
+
+UNKNOWN = 1  # the id that a dropped symbol becomes
+
+# The places in a model that drop something; layer number n, and what its steps see of the state, are counted from here.
+SYMBOLS, INPUTS, POOLED = range(3)
+_LAYERS = 1 << 8
+_STATES = 1 << 20
+
+_GOLDEN = -7046029254386353131  # 2^64 / golden ratio, as a signed integer
+_FACTORS = (-4658895280553007687, -7723592293110705685)
+_LEVELS = 1 << 16  # rates are rounded to 1/65536, as four choices come from 64 bits
 
 
-class SymbolDropout(nn.Module):
-    """In training, makes each symbol unknown with a given probability.
+@dataclass(frozen=True, eq=False)
+class Dropout:
+    """What one forward call of a model in training drops, and of which sequences.
 
-    The model learns not to hang on any single symbol, and what to make of symbols that it has never seen.
-
-    Source:
-        Word dropout, as in Iyyer, Manjunatha, Boyd-Graber and Daumé, Deep Unordered Composition Rivals Syntactic
-        Methods for Text Classification, ACL 2015, section 3.1; the symbols stay in their places here.
+    Attributes:
+        keys: One for each sequence, int64 of shape (B,); the same key, the same choices. They need not look random.
+        rate: The part of the outputs of a layer that is dropped before the next, and of the pooled vector.
+        inputs: The part of the features of embedded symbols, or of the inputs, that is dropped.
+        symbols: The part of the symbols that become unknown.
+        states: The part of the features of the state that a step does not see.
+        weights: The part of the weights from state to state that is dropped.
+        variational: Whether a feature of inputs and layers is dropped for all steps of a sequence, or for each anew.
     """
 
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
+    keys: Tensor
+    rate: float
+    inputs: float
+    symbols: float
+    states: float
+    weights: float
+    variational: bool
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Return `ids` of any shape, some of them replaced by the id of the unknown symbol."""
-        if not self.training or not self.rate:
+    def select(self, rows: Tensor) -> "Dropout":
+        """Return the same for some rows of the batch."""
+        return replace(self, keys=self.keys[rows])
+
+    def acts_inside(self, num_layers: int) -> bool:
+        """Tell whether anything is dropped within an encoder of so many layers."""
+        return bool(self.states or self.weights or (self.rate and num_layers > 1))
+
+    def drop_symbols(self, ids: Tensor, positions: Positions) -> Tensor:
+        """Make some symbols unknown."""
+        if not self.symbols:
             return ids
-        dropped = torch.rand(ids.shape, device=ids.device) < self.rate
-        return ids.masked_fill(dropped, _UNKNOWN)
+        kept = choose(self.keys, SYMBOLS, positions, 1, self.symbols)[..., 0]
+        return ids.masked_fill(~kept, UNKNOWN)
+
+    def drop_inputs(self, x: Tensor, positions: Positions) -> Tensor:
+        """Drop features of (..., E) at each position."""
+        return self._drop(x, self.inputs, INPUTS, positions)
+
+    def drop_between_layers(self, x: Tensor, layer: int, positions: Positions) -> Tensor:
+        """Drop features of what layer number `layer` puts out, (..., directions * H)."""
+        return self._drop(x, self.rate, _LAYERS + layer, positions)
+
+    def drop_pooled(self, pooled: Tensor) -> Tensor:
+        """Drop features of the pooled vectors (B, S)."""
+        return self._drop(pooled[:, None], self.rate, POOLED, Positions.of_padded(len(pooled), 1))[:, 0]
+
+    def state_mask(self, like: Tensor, size: int, layer: int, direction: int, sequences: Tensor) -> Tensor:
+        """Return the factors (B, size) of the state that the steps of one direction of a layer see, 0 or above 1."""
+        positions = Positions(sequences, torch.zeros_like(sequences))
+        place = _STATES + 2 * layer + direction
+        kept = choose(self.keys, place, positions, size, self.states, per_sequence=True)
+        return kept.to(like) * _scale(self.states)
+
+    def _drop(self, x: Tensor, rate: float, place: int, positions: Positions) -> Tensor:
+        if not rate:
+            return x
+        kept = choose(self.keys, place, positions, x.shape[-1], rate, per_sequence=self.variational)
+        return x * (kept.to(x) * _scale(rate))
+
+
+def choose(
+    keys: Tensor, place: int, positions: Positions, width: int, rate: float, *, per_sequence: bool = False
+) -> Tensor:
+    """Return which of `width` features to keep at each position: bool of shape (*positions, width), where the keys lie.
+
+    `per_sequence` makes one choice for all steps of a sequence.
+    """
+    rows = _mix(_mix(keys) + place)[positions.sequence.to(keys.device)]
+    if not per_sequence:
+        rows = _mix(rows + positions.step.to(rows.device))
+    counters = torch.arange(-(-width // 4), device=rows.device) * _GOLDEN
+    numbers = _mix(rows[..., None] + counters).view(torch.int16)[..., :width]  # four from each
+    return numbers >= _threshold(rate) - _LEVELS // 2
+
+
+def _threshold(rate: float) -> int:
+    return min(round(rate * _LEVELS), _LEVELS - 1)
+
+
+def _scale(rate: float) -> float:
+    """Return what the kept values are multiplied by, so that the mean stays."""
+    return _LEVELS / (_LEVELS - _threshold(rate))
+
+
+def _mix(numbers: Tensor) -> Tensor:
+    """Scramble 64-bit integers so that neighbours have nothing in common; a bijection."""
+    mixed = numbers + _GOLDEN
+    for shift, factor in zip((30, 27), _FACTORS, strict=True):
+        mixed = (mixed ^ _shift(mixed, shift)).mul_(factor)
+    return mixed ^ _shift(mixed, 31)
+
+
+def _shift(numbers: Tensor, bits: int) -> Tensor:
+    """Shift right as unsigned integers; torch's own shift copies the sign."""
+    return (numbers >> bits).bitwise_and_((1 << (64 - bits)) - 1)
+
+
+def keys_for(indices: Tensor, seed: int, epoch: int) -> Tensor:
+    """Return the key of each sequence, from its index in the data, for one epoch of one training."""
+    start = torch.tensor([seed % (1 << 63)], dtype=torch.int64)
+    return _mix(_mix(start) + epoch) + indices

@@ -1,15 +1,31 @@
-"""The edge of the model: what a forward call may be given, checked once."""
+"""The edge of the model: what it may be made for and what a forward call may be given, checked once."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from seqclf.checks import check_int
 from seqclf.errors import InvalidArgumentError, InvalidDataError
+from seqclf.models.positions import packed_lengths
+
+EmptyPolicy = Literal["error", "skip", "zero"]
 
 
-def check_inputs(inputs: Any, lengths: Any, input_size: int | None) -> Tensor:
+def check_width(vocab_size: int | None, input_size: int | None) -> tuple[int | None, int | None]:
+    """Return the number of ids, or of features, whichever a model is made for; the other is None."""
+    if (vocab_size is None) == (input_size is None):
+        raise InvalidArgumentError(
+            f"exactly one of vocab_size and input_size must be given; got {vocab_size!r} and {input_size!r}. "
+            "Give vocab_size for symbols, input_size for float features."
+        )
+    if vocab_size is not None:
+        return check_int("vocab_size", vocab_size, minimum=2), None
+    return None, check_int("input_size", input_size)
+
+
+def check_inputs(inputs: Any, lengths: Any, input_size: int | None, empty: EmptyPolicy) -> Tensor:
     """Check what came to `forward` and return the lengths, int64 of shape (B,) on the CPU.
 
     Only shapes, types and the lengths are looked at, never the values of `inputs`.
@@ -18,6 +34,7 @@ def check_inputs(inputs: Any, lengths: Any, input_size: int | None) -> Tensor:
         inputs: Padded steps, (B, T) or (B, T, F), or a `PackedSequence` of them.
         lengths: The true lengths. A `PackedSequence` knows its own, so they may be None.
         input_size: The number of features F of each step; None for integer ids.
+        empty: The policy for empty sequences; only with "zero" may a length be 0.
     """
     if isinstance(inputs, PackedSequence):
         _check_steps(inputs.data, "packed inputs", "N", input_size)
@@ -37,14 +54,20 @@ def check_inputs(inputs: Any, lengths: Any, input_size: int | None) -> Tensor:
         raise InvalidArgumentError(
             "lengths must be given with padded inputs; got None. Pass batch.lengths, so that padding is never read."
         )
-    return _check_lengths(_length_tensor(lengths), inputs.shape[0], inputs.shape[1])
+    return _check_lengths(_length_tensor(lengths), inputs.shape[0], inputs.shape[1], 0 if empty == "zero" else 1)
 
 
-def packed_lengths(packed: PackedSequence) -> Tensor:
-    """Return the lengths of a packed batch in its original order: int64 of shape (B,) on the CPU."""
-    rows = torch.arange(int(packed.batch_sizes[0]))
-    lengths = (packed.batch_sizes[:, None] > rows).sum(0)
-    return lengths if packed.unsorted_indices is None else lengths[packed.unsorted_indices.cpu()]
+def check_keys(keys: Any, rows: int) -> Tensor | None:
+    """Return the keys of a batch of `rows` sequences, int64; raise where they are none."""
+    if keys is None:
+        return None
+    if not isinstance(keys, Tensor) or keys.shape != (rows,) or keys.dtype != torch.int64:
+        got = f"{keys.dtype} of shape {tuple(keys.shape)}" if isinstance(keys, Tensor) else type(keys).__name__
+        raise InvalidArgumentError(
+            f"keys must be int64 of shape ({rows},), one for each sequence; got {got}. "
+            "Pass, for instance, batch.indices."
+        )
+    return keys
 
 
 def _check_steps(steps: Tensor, name: str, shape: str, input_size: int | None) -> None:
@@ -72,17 +95,17 @@ def _length_tensor(lengths: Any) -> Tensor:
     return tensor.to("cpu", torch.int64)
 
 
-def _check_lengths(lengths: Tensor, rows: int, steps: int) -> Tensor:
+def _check_lengths(lengths: Tensor, rows: int, steps: int, least: int) -> Tensor:
     if len(lengths) != rows or rows == 0:
         raise InvalidDataError(
             f"lengths must be as many as the rows of inputs, at least one; got {len(lengths)} lengths for {rows} rows. "
             "Inputs are batch first: (B, T)."
         )
-    if int(lengths.min()) < 1 or int(lengths.max()) > steps:
-        row = int(torch.nonzero((lengths < 1) | (lengths > steps))[0])
+    if int(lengths.min()) < least or int(lengths.max()) > steps:
+        row = int(torch.nonzero((lengths < least) | (lengths > steps))[0])
         raise InvalidDataError(
-            f"lengths must be from 1 to the number of steps, {steps}; got {int(lengths[row])} (row {row}). "
-            "Pass the true length of each sequence; remove empty ones."
+            f"lengths must be from {least} to the number of steps, {steps}; got {int(lengths[row])} (row {row}). "
+            "Pass the true length of each sequence; remove empty ones, or make the model with empty='zero'."
         )
     return lengths
 

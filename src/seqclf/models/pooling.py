@@ -1,13 +1,18 @@
 """Poolings: from the states of all steps to one vector for each sequence, never reading a padding position.
 
 Legend: B sequences, T steps of the longest, D = directions * H features of a state.
+
+`forward` pools whole sequences, and `prefixes` every prefix of each, in one pass: it takes states (B, T, D) and what it
+returned for the steps before (None at the start), and returns the pooled prefixes (B, T, S) and what to pass on.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+from seqclf.cells.scan import linear_scan
 
 PoolingName = Literal["last", "mean", "max", "attention"]
 
@@ -30,6 +35,10 @@ class LastPooling(nn.Module):
         half = size // 2
         return torch.cat([last[:, :half], states[:, 0, half:]], dim=1)
 
+    def prefixes(self, states: Tensor, carry: Any = None) -> tuple[Tensor, Any]:
+        """Pool each prefix: its last state."""
+        return states, carry
+
 
 class MeanPooling(nn.Module):
     """The mean over the real steps."""
@@ -38,6 +47,13 @@ class MeanPooling(nn.Module):
         """Pool (B, T, D) to (B, D)."""
         return zero_padding(states, lengths).sum(1) / lengths.to(states.device)[:, None]
 
+    def prefixes(self, states: Tensor, carry: tuple[Tensor, int] | None = None) -> tuple[Tensor, tuple[Tensor, int]]:
+        """Pool each prefix; the carry is the sum of the states so far, and their number."""
+        total, count = carry or (torch.zeros_like(states[:, 0]), 0)
+        sums = total[:, None] + states.cumsum(1)
+        counts = torch.arange(count + 1, count + 1 + states.shape[1], device=states.device)
+        return sums / counts[:, None], (sums[:, -1], count + states.shape[1])
+
 
 class MaxPooling(nn.Module):
     """The largest value of each feature over the real steps; equal largest steps share the gradient."""
@@ -45,6 +61,12 @@ class MaxPooling(nn.Module):
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Pool (B, T, D) to (B, D)."""
         return states.masked_fill(_is_padding(states, lengths)[..., None], -torch.inf).amax(1)
+
+    def prefixes(self, states: Tensor, carry: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Pool each prefix; the carry is the largest values so far."""
+        largest = states.cummax(1).values
+        largest = largest if carry is None else torch.maximum(largest, carry[:, None])
+        return largest, largest[:, -1]
 
 
 class AttentionPooling(nn.Module):
@@ -63,10 +85,27 @@ class AttentionPooling(nn.Module):
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Pool (B, T, D) to (B, D)."""
         states = zero_padding(states, lengths)
-        scores: Tensor = self.context(torch.tanh(self.hidden(states)))[..., 0]  # (B, T)
-        weights = scores.masked_fill(_is_padding(states, lengths), -torch.inf).softmax(1)
-        pooled: Tensor = (weights[..., None] * states).sum(1)
-        return pooled
+        weights = self._scores(states).masked_fill(_is_padding(states, lengths), -torch.inf).softmax(1)
+        return (weights[..., None] * states).sum(1)
+
+    def prefixes(
+        self, states: Tensor, carry: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Pool each prefix; the carry is the pooled states so far, and the log of the sum of their exp(score).
+
+        With L_t that log, the pooled states are p_t = exp(L_{t-1} - L_t) p_{t-1} + exp(score_t - L_t) state_t: a linear
+        recurrence whose factors lie between 0 and 1, so no prefix is lost beside a later, larger score.
+        """
+        scores = self._scores(states)
+        pooled, before = carry or (None, scores.new_full((len(scores), 1), -torch.inf))
+        logs = torch.cat([before, scores], dim=1).logcumsumexp(1)  # (B, 1 + T)
+        keep = (logs[:, :-1] - logs[:, 1:]).exp()[..., None].expand(states.shape)
+        prefixes = linear_scan(keep, (scores - logs[:, 1:]).exp()[..., None] * states, pooled)
+        return prefixes, (prefixes[:, -1], logs[:, -1:])
+
+    def _scores(self, states: Tensor) -> Tensor:
+        scores: Tensor = self.context(torch.tanh(self.hidden(states)))[..., 0]
+        return scores  # (B, T)
 
 
 class SeveralPoolings(nn.Module):
@@ -80,6 +119,13 @@ class SeveralPoolings(nn.Module):
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Pool (B, T, D) to (B, output_size)."""
         return torch.cat([pooling(states, lengths) for pooling in self.poolings], dim=1)
+
+    def prefixes(self, states: Tensor, carry: list[Any] | None = None) -> tuple[Tensor, list[Any]]:
+        """Pool each prefix; the carry holds those of the poolings."""
+        carries = carry or [None] * len(self.poolings)
+        poolings: Any = self.poolings
+        results = [pooling.prefixes(states, one) for pooling, one in zip(poolings, carries, strict=True)]
+        return torch.cat([pooled for pooled, _ in results], dim=2), [one for _, one in results]
 
 
 def build_pooling(names: Sequence[PoolingName], size: int, bidirectional: bool) -> nn.Module:

@@ -60,10 +60,11 @@ class RunCache:
             model_file = self._path(point, ".safetensors") if with_model else None
             if model_file is not None and not model_file.exists():
                 return None
+            measured = self.data.admitted(point.options).measured
             return Run(
                 point.options,
                 History.from_json(content["history"]),
-                {name: _read_result(content["results"][name], self.data.measured[name]) for name in content["results"]},
+                {name: _read_result(content["results"][name], measured[name]) for name in content["results"]},
                 int(content["parameters"]),
                 float(content["seconds"]),
                 content["error"],

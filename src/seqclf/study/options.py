@@ -26,7 +26,8 @@ Grid = Mapping[str, Iterable[Any]] | Sequence[Mapping[str, Iterable[Any]]]
 _OPTIMIZERS = ("adamw", "adam", "sgd")
 _SCHEDULES = ("constant", "cosine", "one_cycle")
 
-MODEL_OPTIONS = tuple(name for name in ModelOptions.__annotations__ if name != "seed")
+# A study gives the seed apart, and the dataset says whether its channels came first.
+MODEL_OPTIONS = tuple(name for name in ModelOptions.__annotations__ if name not in {"seed", "channels_first"})
 FIT_OPTIONS = ("epochs", "batch_size", "clip_grad_norm", "class_weight", "label_smoothing", "early_stopping")
 
 

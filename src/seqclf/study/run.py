@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
@@ -37,6 +38,20 @@ class StudyData:
     measured: Mapping[str, SequenceDataset]
     frequencies: tuple[int, ...]
     with_curves: bool = False
+
+    def admitted(self, options: Options) -> "StudyData":
+        """Return what a run of these options sees: without empty sequences where its model skips them."""
+        if options["empty"] != "skip":
+            return self
+        train = self.train.drop_empty()
+        frequencies = self.frequencies if train is self.train else count_classes(train)
+        measured = {name: dataset.drop_empty() for name, dataset in self.measured.items()}
+        return replace(self, train=train, measured=measured, frequencies=frequencies)
+
+
+def count_classes(dataset: SequenceDataset) -> tuple[int, ...]:
+    """Return how often each class stands in `dataset`."""
+    return tuple(torch.bincount(dataset.labels, minlength=len(dataset.classes)).tolist())
 
 
 @dataclass(frozen=True)
@@ -87,6 +102,7 @@ def train_run(
         InvalidArgumentError: An option has a value that the model, `fit` or what follows refuses.
         InvalidDataError: The datasets do not fit each other.
     """
+    data = data.admitted(options)
     chosen = {name: options[name] for name in MODEL_OPTIONS}
     model = RNNClassifier.for_dataset(data.train, **chosen, seed=options["seed"])
     epochs, batch_size = check_int("epochs", options["epochs"]), check_int("batch_size", options["batch_size"])
@@ -155,6 +171,7 @@ class _Watcher:
 def rehearse(options: Options, data: StudyData, *, device: str, to_be_saved: bool) -> None:
     """Do all that a run does on two sequences, so that what is wrong with its options shows before any work."""
     check_int("epochs", options["epochs"])
+    data = data.admitted(options)
     small = replace(
         data,
         train=data.train.subset(range(min(2, len(data.train)))),

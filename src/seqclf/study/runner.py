@@ -26,7 +26,7 @@ from seqclf.files import PathLike
 from seqclf.study.cache import RunCache
 from seqclf.study.options import Grid, Point, expand, varying
 from seqclf.study.result import StudyResult, label
-from seqclf.study.run import StudyData, rehearse, train_run
+from seqclf.study.run import StudyData, count_classes, rehearse, train_run
 from seqclf.training.fit import resolve_device
 from seqclf.training.inference import check_is_dataset
 
@@ -137,8 +137,8 @@ def _gather_data(datasets: Mapping[str, Any], curves: bool) -> StudyData:
         if len(dataset) == 0:
             raise InvalidArgumentError(f"{argument} must hold at least one sequence; got none. Check the split.")
     train = datasets["train"]
-    frequencies = tuple(torch.bincount(train.labels, minlength=len(train.classes)).tolist())
-    return StudyData(train, {name: datasets[name] for name in datasets if name != "train"}, frequencies, curves)
+    measured = {name: datasets[name] for name in datasets if name != "train"}
+    return StudyData(train, measured, count_classes(train), curves)
 
 
 def _make_folder(folder: PathLike) -> Path:

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError
 from seqclf.models.classifier import RNNClassifier
-from seqclf.training.inference import check_labels, compute_logits, encode_for
+from seqclf.training.inference import admit, compute_logits
 
 __all__ = ["adjust_priors", "calibrate"]
 
@@ -49,8 +49,8 @@ def calibrate(model: RNNClassifier, validation_data: SequenceDataset, *, batch_s
         >>> calibrate(model, other) > 1, evaluate(model, other).loss < before
         (True, True)
     """
-    check_labels(model, validation_data)
-    logits = compute_logits(model, encode_for(model, validation_data), batch_size).double()
+    validation_data = admit("validation_data", model, validation_data)
+    logits = compute_logits(model, validation_data.sequences, batch_size).double()
 
     def loss(log_temperature: float) -> float:
         return float(cross_entropy(logits / math.exp(log_temperature), validation_data.labels))

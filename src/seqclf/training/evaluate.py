@@ -12,10 +12,9 @@ from seqclf import metrics
 from seqclf.checks import check_choice
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.duplicates import Groups
-from seqclf.errors import InvalidDataError
 from seqclf.metrics import ClassMetrics
 from seqclf.models.classifier import RNNClassifier
-from seqclf.training.inference import check_is_dataset, check_labels, compute_logits, encode_for
+from seqclf.training.inference import admit, compute_logits
 from seqclf.training.interval import Interval, bootstrap
 
 __all__ = ["Evaluation", "evaluate"]
@@ -173,7 +172,8 @@ def evaluate(model: RNNClassifier, dataset: SequenceDataset, *, batch_size: int 
 
     Args:
         model: The model; it stays on its device.
-        dataset: Sequences that were encoded with the model's vocabulary, labelled with its classes.
+        dataset: Sequences that were encoded with the model's vocabulary, labelled with its classes. Empty ones are left
+            out, and have no place in the result, where the model's `empty` is `"skip"`.
         batch_size: How many sequences to run at once.
 
     Raises:
@@ -186,11 +186,8 @@ def evaluate(model: RNNClassifier, dataset: SequenceDataset, *, batch_size: int 
         >>> result.n, round(result.majority, 3)
         (3, 0.667)
     """
-    check_is_dataset("dataset", dataset)
-    if len(dataset) == 0:
-        raise InvalidDataError("dataset must hold at least one sequence; got none. Check where the data come from.")
-    check_labels(model, dataset)
-    logits = compute_logits(model, encode_for(model, dataset), batch_size).double()
+    dataset = admit("dataset", model, dataset)
+    logits = compute_logits(model, dataset.sequences, batch_size).double()
     return Evaluation(
         losses=cross_entropy(logits, dataset.labels, reduction="none").numpy(),
         labels=dataset.labels.numpy(),

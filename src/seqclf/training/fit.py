@@ -15,14 +15,16 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLR
 from tqdm import tqdm
 
 from seqclf.checks import check_choice, check_int, check_probability
+from seqclf.data.batch import Batch
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError, TrainingError
 from seqclf.models.classifier import RNNClassifier
+from seqclf.models.dropout import keys_for
 from seqclf.seeding import seeded
 from seqclf.training.evaluate import evaluate
 from seqclf.training.history import History
-from seqclf.training.inference import check_dataset, check_is_dataset, check_labels
+from seqclf.training.inference import admit
 from seqclf.training.stopping import BestSoFar, EarlyStopping
 
 __all__ = ["EpochEnd", "fit"]
@@ -126,7 +128,9 @@ def fit(
     """
     check_int("epochs", epochs)
     check_int("seed", seed, minimum=0)
-    _check_data(model, train, validation_data)
+    train = admit("train", model, train)
+    if validation_data is not None:
+        validation_data = admit("validation_data", model, validation_data)
     rule = _check_early_stopping(early_stopping, validation_data)
     weights = _class_weights(class_weight, train)
     sampler = BucketBatchSampler(train.lengths, batch_size, seed=seed)
@@ -204,8 +208,9 @@ class _Trainer:
         for indices in sampler:
             batch = train.batch(indices)
             padded_steps += batch.inputs.shape[0] * batch.inputs.shape[1]  # type: ignore[union-attr]  # always padded
-            batch = batch.to(self.model.device)
-            sums += self._step(batch.inputs, batch.lengths, batch.labels)
+            assert batch.indices is not None
+            keys = keys_for(batch.indices, sampler.seed, epoch)
+            sums += self._step(batch.to(self.model.device), keys)
             bar.update()
         loss, accuracy = (sums / len(train)).tolist()
         if not math.isfinite(loss):
@@ -219,14 +224,15 @@ class _Trainer:
             "learning_rate": self.learning_rate,
             "seconds": time.perf_counter() - start,
             "steps": float(len(sampler)),
-            "padding_waste": padded_steps / int(train.lengths.sum()),
+            "padding_waste": padded_steps / max(1, int(train.lengths.sum())),
         }
 
-    def _step(self, inputs: Any, lengths: Tensor, labels: Tensor | None) -> Tensor:
+    def _step(self, batch: Batch, keys: Tensor) -> Tensor:
         """Make one update, and return the summed NLL and the hits of the batch, still on the device."""
+        labels = batch.labels
         assert labels is not None
         self.optimizer.zero_grad(set_to_none=True)
-        logits = self.model(inputs, lengths)
+        logits = self.model(batch.inputs, batch.lengths, keys=keys)
         losses = cross_entropy(logits, labels, reduction="none")
         if self.class_weights is None and not self.label_smoothing:
             objective = losses.mean()
@@ -250,15 +256,6 @@ class _Trainer:
             self.scheduler.step(measures.get("val_loss", measures["loss"]))
         else:
             self.scheduler.step()
-
-
-def _check_data(model: RNNClassifier, train: SequenceDataset, validation_data: SequenceDataset | None) -> None:
-    for name, dataset in (("train", train), ("validation_data", validation_data)):
-        if dataset is None:
-            continue
-        check_is_dataset(name, dataset)
-        check_dataset(model, dataset)
-        check_labels(model, dataset)
 
 
 def _check_early_stopping(rule: Any, validation_data: SequenceDataset | None) -> EarlyStopping | None:

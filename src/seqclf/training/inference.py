@@ -1,23 +1,23 @@
 """Inference: logits of many sequences, and what users make of them."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
-from seqclf.data.encode import encode_features, encode_tokens
+from seqclf.data.encode import encode_features, encode_tokens, refuse_empty, refuse_non_finite
 from seqclf.data.ragged import Ragged
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.models.classifier import RNNClassifier
+from seqclf.modes import evaluating
 
-__all__ = ["predict", "predict_proba"]
+__all__ = ["predict", "predict_prefixes", "predict_proba"]
 
 
 def predict(model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset, *, batch_size: int = 256) -> list[Any]:
@@ -31,7 +31,8 @@ def predict(model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset, *,
         batch_size: How many sequences to run at once. It changes the speed alone.
 
     Returns:
-        As many labels as there are sequences: those of `model.classes`, or class indices where the model has none.
+        As many labels as there are sequences: those of `model.classes`, or class indices where the model has none. An
+        empty sequence gets None where the model's `empty` is `"skip"`.
 
     Raises:
         InvalidDataError: A sequence is empty or does not fit the model; the message gives its index.
@@ -45,14 +46,20 @@ def predict(model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset, *,
         >>> predict(model, ["aaab", "bbab"])
         ['a', 'b']
     """
-    best = compute_logits(model, encode_for(model, sequences), batch_size).argmax(1).tolist()
-    return best if model.classes is None else [model.classes[index] for index in best]
+    store = encode_for(model, sequences)
+    best = compute_logits(model, store, batch_size).argmax(1).tolist()
+    labels = best if model.classes is None else [model.classes[index] for index in best]
+    if model.empty != "skip":
+        return labels
+    return [label if length else None for label, length in zip(labels, store.lengths.tolist(), strict=True)]
 
 
 def predict_proba(
     model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset, *, batch_size: int = 256
 ) -> npt.NDArray[np.floating[Any]]:
     """Return the probability of each class for each sequence: shape (n, C), in order, columns as `model.classes`.
+
+    An empty sequence gets NaN where the model's `empty` is `"skip"`.
 
     Args:
         model: As for `predict`.
@@ -74,17 +81,59 @@ def predict_proba(
     return probabilities
 
 
-def compute_logits(model: RNNClassifier, sequences: Ragged, batch_size: int) -> Tensor:
-    """Return the logits (n, C) on the CPU, in the order of the sequences; batches are made of like lengths."""
-    check_int("batch_size", batch_size)
-    logits = torch.empty(len(sequences), model.num_classes, dtype=model.head.weight.dtype)
-    if len(sequences) == 0:
-        return logits
+def predict_prefixes(
+    model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset, *, batch_size: int = 256
+) -> list[npt.NDArray[np.floating[Any]]]:
+    """Return the probabilities after each step of each sequence, in one pass: how early could one decide?
+
+    Args:
+        model: As for `predict`; it must read forwards only, and its pooling have a method `prefixes`.
+        sequences: As for `predict`.
+        batch_size: As for `predict`.
+
+    Returns:
+        For each sequence, in order, an array (T, C): row t is what `predict_proba` gives for its first t + 1 steps.
+
+    Raises:
+        InvalidArgumentError: The model reads backwards, or its pooling has no `prefixes`; or as `predict`.
+        InvalidDataError: As `predict`.
+
+    Example:
+        >>> from seqclf import RNNClassifier, Vocabulary, predict_prefixes
+        >>> model = RNNClassifier(2, vocab_size=4, vocabulary=Vocabulary("ab"), hidden_size=8, seed=0)
+        >>> [prefixes.shape for prefixes in predict_prefixes(model, ["abba", "b"])]
+        [(4, 2), (1, 2)]
+    """
+    model.check_prefixes()
+    store = encode_for(model, sequences)
+    curves: list[npt.NDArray[np.floating[Any]]] = [np.empty((0, model.num_classes), np.float32)] * len(store)
     with evaluating(model), torch.no_grad():
-        for indices in BucketBatchSampler(sequences.lengths, batch_size, shuffle=False):
+        for indices in _batches(store, batch_size, least=1):  # an empty sequence has no prefix
+            inputs, lengths = store.pad(indices)
+            probabilities = model.prefix_logits(inputs.to(model.device), lengths).softmax(2).cpu().numpy()
+            for row, index in enumerate(indices.tolist()):
+                curves[index] = probabilities[row, : lengths[row]]
+    return curves
+
+
+def compute_logits(model: RNNClassifier, sequences: Ragged, batch_size: int) -> Tensor:
+    """Return the logits (n, C) on the CPU, in the order of the sequences, NaN for those that the model skips."""
+    logits = torch.full((len(sequences), model.num_classes), torch.nan, dtype=model.head.weight.dtype)
+    with evaluating(model), torch.no_grad():
+        for indices in _batches(sequences, batch_size, least=0 if model.empty == "zero" else 1):
             inputs, lengths = sequences.pad(indices)
             logits[indices] = model(inputs.to(model.device), lengths).cpu()
     return logits
+
+
+def _batches(sequences: Ragged, batch_size: int, least: int) -> Iterator[Tensor]:
+    """Return the indices of batches of like lengths, without sequences of less than `least` steps."""
+    check_int("batch_size", batch_size)
+    wanted = torch.nonzero(sequences.lengths >= least)[:, 0]
+    if len(wanted) == 0:
+        return
+    for indices in BucketBatchSampler(sequences.lengths[wanted], batch_size, shuffle=False):
+        yield wanted[indices]
 
 
 def encode_for(model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset) -> Ragged:
@@ -102,22 +151,21 @@ def encode_for(model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset)
         return Ragged(
             torch.empty(0, *width, dtype=torch.int64 if not width else None), torch.zeros(1, dtype=torch.int64)
         )
+    allow_empty = model.empty != "error"
     if model.input_size is not None:
-        return encode_features(sequences, model.input_size)
+        return encode_features(
+            sequences,
+            model.input_size,
+            channels_first=model.channels_first,
+            allow_empty=allow_empty,
+            allow_missing=model.missing != "error",
+        )
     if model.vocabulary is None:
         raise InvalidArgumentError(
             "model must have a vocabulary to encode raw sequences; got none. "
             "Make it with RNNClassifier.for_dataset, or pass vocabulary=."
         )
-    return encode_tokens(sequences, model.vocabulary)
-
-
-def check_is_dataset(name: str, dataset: Any) -> None:
-    """Raise unless `dataset` is one."""
-    if not isinstance(dataset, SequenceDataset):
-        raise InvalidArgumentError(
-            f"{name} must be a SequenceDataset; got {type(dataset).__name__}. Make it with from_pairs."
-        )
+    return encode_tokens(sequences, model.vocabulary, allow_empty=allow_empty)
 
 
 def check_dataset(model: RNNClassifier, dataset: SequenceDataset) -> None:
@@ -137,6 +185,29 @@ def check_dataset(model: RNNClassifier, dataset: SequenceDataset) -> None:
             f"dataset must have at most the model's {model.vocab_size} ids; got {len(dataset.vocabulary)}. "
             "Make the model with RNNClassifier.for_dataset(train)."
         )
+    if model.empty == "error":
+        refuse_empty(dataset.sequences)
+    if model.input_size is not None:
+        refuse_non_finite(dataset.sequences, allow_missing=model.missing != "error")
+
+
+def check_is_dataset(name: str, dataset: Any) -> None:
+    """Raise unless `dataset` is one."""
+    if not isinstance(dataset, SequenceDataset):
+        raise InvalidArgumentError(
+            f"{name} must be a SequenceDataset; got {type(dataset).__name__}. Make it with from_pairs."
+        )
+
+
+def admit(name: str, model: RNNClassifier, dataset: SequenceDataset) -> SequenceDataset:
+    """Return the labelled sequences that `model` trains on or is measured on; raise where they do not fit it."""
+    check_is_dataset(name, dataset)
+    check_dataset(model, dataset)
+    check_labels(model, dataset)
+    admitted = dataset.drop_empty() if model.empty == "skip" else dataset
+    if len(admitted) == 0:
+        raise InvalidDataError(f"{name} must hold at least one sequence; got none. Check where the data come from.")
+    return admitted
 
 
 def check_labels(model: RNNClassifier, dataset: SequenceDataset) -> None:
@@ -147,18 +218,6 @@ def check_labels(model: RNNClassifier, dataset: SequenceDataset) -> None:
             f"dataset must have the model's classes, {known!s:.200}; got {dataset.classes!s:.200}. "
             "Make it with SequenceDataset.from_pairs(..., classes=model.classes)."
         )
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put every part of `model` into eval mode inside the block, and each back into its own mode afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _width(input_size: int | None) -> str:

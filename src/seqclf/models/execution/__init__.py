@@ -1,19 +1,26 @@
-"""Ways to run one encoder: each in its own file, all with one signature and one result.
+"""Ways to run one encoder: each in its own file, all with one shape and one result.
 
-A way takes the encoder, what embeds the steps, the inputs (padded or packed, as the caller had them) and the lengths,
-and returns the states of the last layer, (B, T, directions * H), in the order of the inputs. What stands at padding
-positions is finite and otherwise unspecified.
+A way is made for an encoder and one batch. It lays the steps out as it wants them (`inputs`, `positions`), runs all
+layers (`run`) or one (`run_layer`), and puts the states back as (B, T, directions * H), in the order of the batch
+(`pad`). What stands at padding positions is finite and otherwise unspecified.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from seqclf.models.encoder import CellEncoder, Embed
-from seqclf.models.execution import packed, padded
+from seqclf.models.dropout import Dropout
+from seqclf.models.encoder import CellEncoder
+from seqclf.models.execution.packed import Packed
+from seqclf.models.execution.padded import Padded
+from seqclf.models.execution.steps import Steps
 
 ExecutionName = Literal["auto", "padded", "packed"]
+
+# What turns steps, ids (...) or features (..., F), into the vectors (..., E) that an encoder reads.
+Embed = Callable[[Tensor], Tensor]
 
 
 def encode(
@@ -23,13 +30,38 @@ def encode(
     lengths: Tensor,
     *,
     execution: ExecutionName,
-    weight_dropout: float = 0.0,
+    dropout: Dropout | None = None,
+    truncate_steps: int | None = None,
 ) -> Tensor:
-    """Run `encoder` in the way that the caller chose; "auto" is the faster way by measurement."""
-    weight_dropout = weight_dropout if encoder.training else 0.0
-    if isinstance(encoder, CellEncoder) or _is_packed(execution, encoder, inputs):
-        return packed.run(encoder, embed, inputs, lengths, weight_dropout)
-    return padded.run(encoder, embed, inputs, lengths, weight_dropout)
+    """Return the states of the last layer, (B, T, directions * H).
+
+    Args:
+        encoder: The encoder.
+        embed: What makes vectors of steps.
+        inputs: The steps, padded or packed, as the caller had them.
+        lengths: The true lengths.
+        execution: The way in which torch's own encoders run; "auto" is the faster one by measurement.
+        dropout: What is dropped; None is nothing.
+        truncate_steps: Between windows of so many steps no gradient flows.
+    """
+    drops_states = dropout is not None and bool(dropout.states)
+    if isinstance(encoder, CellEncoder) or drops_states:
+        way: Steps | Packed | Padded = Steps(encoder, inputs, lengths, truncate_steps)
+    elif truncate_steps is None and _is_packed(execution, encoder, inputs):
+        way = Packed(encoder, inputs, lengths)
+    else:
+        way = Padded(encoder, inputs, lengths, truncate_steps)
+    if dropout is None:
+        return way.pad(way.run(embed(way.inputs)))
+    x = embed(dropout.drop_symbols(way.inputs, way.positions))
+    x = dropout.drop_inputs(x, way.positions)
+    if not dropout.acts_inside(encoder.num_layers):
+        return way.pad(way.run(x))
+    for layer in range(encoder.num_layers):
+        x = way.run_layer(x, layer, dropout)
+        if layer < encoder.num_layers - 1:
+            x = dropout.drop_between_layers(x, layer, way.positions)
+    return way.pad(x)
 
 
 def _is_packed(execution: ExecutionName, encoder: nn.RNNBase, inputs: Tensor | PackedSequence) -> bool:

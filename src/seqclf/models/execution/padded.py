@@ -4,40 +4,80 @@ In the forward direction, padding comes after all real steps, so no real state d
 the forward kernel over steps that are reversed within each length, which again leaves the padding at the end.
 """
 
+from functools import cached_property
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from seqclf.models.encoder import Embed
-from seqclf.models.execution.weights import KERNELS, choose_weights, select_layer, zero_state
+from seqclf.models.dropout import Dropout
+from seqclf.models.execution.weights import KERNELS, layer_weights, zero_state
+from seqclf.models.positions import Positions
 
 
-def run(
-    encoder: nn.RNNBase,
-    embed: Embed,
-    inputs: Tensor | PackedSequence,
-    lengths: Tensor,
-    weight_dropout: float = 0.0,
-) -> Tensor:
-    """Return the states (B, T, directions * H); behind the end of each sequence they are meaningless but finite."""
-    if isinstance(inputs, PackedSequence):
-        inputs, _ = pad_packed_sequence(inputs, batch_first=True)
-    x: Tensor = embed(_clear_padding(inputs, lengths))  # (B, T, E)
-    if not encoder.bidirectional and not weight_dropout:
-        x, _ = encoder(x)
+class Padded:
+    """One batch for one of torch's encoders, padded: x is (B, T, ...), meaningless but finite behind the ends."""
+
+    def __init__(
+        self,
+        encoder: nn.RNNBase,
+        inputs: Tensor | PackedSequence,
+        lengths: Tensor,
+        truncate_steps: int | None = None,
+    ) -> None:
+        if isinstance(inputs, PackedSequence):
+            inputs, _ = pad_packed_sequence(inputs, batch_first=True)
+        self.encoder = encoder
+        self.inputs = _clear_padding(inputs, lengths)
+        self.lengths = lengths
+        self.truncate_steps = truncate_steps
+
+    @cached_property
+    def positions(self) -> Positions:
+        """The sequence and step of each place."""
+        return Positions.of_padded(*self.inputs.shape[:2])
+
+    def run(self, x: Tensor) -> Tensor:
+        """Run all layers over (B, T, E); return (B, T, directions * H)."""
+        if not self.encoder.bidirectional and self.truncate_steps is None:
+            states: Tensor = self.encoder(x)[0]
+            return states
+        for layer in range(self.encoder.num_layers):
+            x = self.run_layer(x, layer, None)
         return x
-    weights = choose_weights(encoder, weight_dropout)
-    index = _reversal(lengths, x.shape[1]).to(x.device) if encoder.bidirectional else None
-    for layer in range(encoder.num_layers):
-        halves = [_run_layer(encoder, x, select_layer(weights, f"l{layer}"))]
-        if index is not None:
-            backward = _run_layer(encoder, _reverse(x, index), select_layer(weights, f"l{layer}_reverse"))
-            halves.append(_reverse(backward, index))
-        x = torch.cat(halves, dim=2)  # (B, T, directions * H)
-        if encoder.dropout and layer < encoder.num_layers - 1:
-            x = functional.dropout(x, encoder.dropout, encoder.training)
-    return x
+
+    def run_layer(self, x: Tensor, layer: int, dropout: Dropout | None) -> Tensor:
+        """Run one layer over (B, T, E); return (B, T, directions * H)."""
+        rate = dropout.weights if dropout else 0.0
+        forward = self._run_direction(x, layer_weights(self.encoder, layer, 0, rate))
+        if not self.encoder.bidirectional:
+            return forward
+        index = self._reversal.to(x.device)
+        backward = self._run_direction(_reverse(x, index), layer_weights(self.encoder, layer, 1, rate))
+        return torch.cat([forward, _reverse(backward, index)], dim=2)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Return states as they are, (B, T, D)."""
+        return x
+
+    def _run_direction(self, x: Tensor, weights: list[Tensor]) -> Tensor:
+        """Run one direction of a layer, in windows between which no gradient flows where steps are truncated."""
+        state = zero_state(self.encoder, x, 1, len(x))
+        states = []
+        for window in torch.split(x, self.truncate_steps or x.shape[1], dim=1):
+            # has_biases, num_layers, dropout, train, bidirectional, batch_first
+            settings = (True, 1, 0.0, self.encoder.training, False, True)
+            outputs, *last = KERNELS[self.encoder.mode](window, state, weights, *settings)
+            states.append(outputs)
+            last = [part.detach() for part in last]
+            state = tuple(last) if len(last) > 1 else last[0]
+        return states[0] if len(states) == 1 else torch.cat(states, dim=1)
+
+    @cached_property
+    def _reversal(self) -> Tensor:
+        """For each row the order (B, T) that reverses its real steps and leaves its padding where it is."""
+        step, ends = torch.arange(self.inputs.shape[1]), self.lengths[:, None]
+        return torch.where(step < ends, ends - 1 - step, step)
 
 
 def _clear_padding(inputs: Tensor, lengths: Tensor) -> Tensor:
@@ -47,20 +87,6 @@ def _clear_padding(inputs: Tensor, lengths: Tensor) -> Tensor:
         return inputs
     is_padding = (torch.arange(inputs.shape[1]) >= lengths[:, None]).to(inputs.device)  # (B, T)
     return inputs.masked_fill(is_padding if inputs.ndim == 2 else is_padding[..., None], 0)
-
-
-def _run_layer(encoder: nn.RNNBase, x: Tensor, weights: list[Tensor]) -> Tensor:
-    """Run one layer in one direction over (B, T, E)."""
-    state = zero_state(encoder, x, 1, len(x))
-    # has_biases, num_layers, dropout, train, bidirectional, batch_first
-    states: Tensor = KERNELS[encoder.mode](x, state, weights, True, 1, 0.0, encoder.training, False, True)[0]
-    return states
-
-
-def _reversal(lengths: Tensor, steps: int) -> Tensor:
-    """Return for each row the order (B, T) that reverses its real steps and leaves its padding where it is."""
-    step = torch.arange(steps)
-    return torch.where(step < lengths[:, None], lengths[:, None] - 1 - step, step)
 
 
 def _reverse(x: Tensor, index: Tensor) -> Tensor:

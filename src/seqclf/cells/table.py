@@ -1,37 +1,29 @@
-"""Cells: the table of names, and the protocol that any other cell fulfils."""
+"""The table of cells: by which names `RNNClassifier` and model files know them."""
 
-from collections.abc import Callable
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
-from torch import Tensor, nn
+from torch import nn
 
+from seqclf.cells.independent import IndRNNCell
+from seqclf.cells.layer_norm import LayerNormGRUCell, LayerNormLSTMCell
+from seqclf.cells.minimal import MinGRUCell, MinLSTMCell
+from seqclf.cells.peephole import PeepholeLSTMCell
+from seqclf.cells.protocol import CellFactory
 from seqclf.errors import InvalidArgumentError, did_you_mean
 
-State = Tensor | tuple[Tensor, ...]
 CellName = Literal["lstm", "gru", "rnn", "rnn_relu"]
 
-
-class Cell(Protocol):
-    """What an own cell does: one step for many sequences at once.
-
-    `cell(x_t, state)` takes the inputs of one step, shape (n, input_size), and the state that it returned for the step
-    before, or None at the first step, which means zeros. It returns the new state: a tensor of shape (n, hidden_size),
-    or a tuple of tensors whose first is the output, of that shape. Row i of everything belongs to one sequence, and no
-    row may depend on another. n shrinks as the shorter sequences end.
-    """
-
-    def __call__(self, x_t: Tensor, state: State | None) -> State:
-        """Take one step."""
-        ...
-
-
-CellFactory = Callable[[int, int], nn.Module]
-
-# torch's own cells, which a saved model can name, so that `load` needs no help to make them again.
-TORCH_CELLS: dict[str, CellFactory] = {
+# Cells that a saved model can name, so that `load` needs no help to make them again.
+KNOWN_CELLS: dict[str, CellFactory] = {
     "torch.nn.LSTMCell": nn.LSTMCell,
     "torch.nn.GRUCell": nn.GRUCell,
     "torch.nn.RNNCell": nn.RNNCell,
+    "seqclf.cells.IndRNNCell": IndRNNCell,
+    "seqclf.cells.LayerNormGRUCell": LayerNormGRUCell,
+    "seqclf.cells.LayerNormLSTMCell": LayerNormLSTMCell,
+    "seqclf.cells.MinGRUCell": MinGRUCell,
+    "seqclf.cells.MinLSTMCell": MinLSTMCell,
+    "seqclf.cells.PeepholeLSTMCell": PeepholeLSTMCell,
 }
 
 
@@ -39,7 +31,7 @@ def cell_name(cell: CellName | CellFactory) -> str:
     """Return the name by which a model file calls `cell`; `"custom"` for one that only the user can supply."""
     if isinstance(cell, str):
         return cell
-    return next((name for name, factory in TORCH_CELLS.items() if factory is cell), "custom")
+    return next((name for name, factory in KNOWN_CELLS.items() if factory is cell), "custom")
 
 
 def check_cell(cell: object) -> None:

@@ -1,0 +1,78 @@
+"""Float features on their way into a model: standardised, and with missing values dealt with."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+MissingPolicy = Literal["error", "mean", "forward", "indicator"]
+
+
+class Features(nn.Module):
+    """Standardises each feature by what was measured on the training data, and fills in missing values (NaN).
+
+    Args:
+        input_size: The number of features F of a step.
+        standardize: Whether to take off the mean and divide by the standard deviation of each feature.
+        missing: What becomes of NaN: `"mean"` is the feature's training mean; `"forward"` is its last known value in
+            the same sequence, and the mean before there is one; `"indicator"` is the mean, and F more features tell
+            with 1 what was missing and with 0 what was not; `"error"` lets nothing of the kind come so far.
+
+    Attributes:
+        output_size: The number of features that come out: F, or 2 * F with indicators.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, input_size: int, standardize: bool, missing: MissingPolicy) -> None:
+        super().__init__()
+        self.standardize = standardize
+        self.missing = missing
+        self.output_size = input_size * (2 if missing == "indicator" else 1)
+        if standardize or missing != "error":  # otherwise there is nothing to keep
+            self.register_buffer("mean", torch.zeros(input_size))
+            self.register_buffer("scale", torch.ones(input_size))
+
+    def fit(self, values: Tensor) -> None:
+        """Measure the mean and the standard deviation of each feature over all steps (N, F), NaN left out.
+
+        A feature that never changes, or is never known, is divided by 1.
+        """
+        if "mean" not in self._buffers:
+            return
+        values = values.double()
+        known = ~values.isnan()
+        counts = known.sum(0).clamp(min=1)
+        mean = values.nan_to_num().sum(0) / counts
+        scale = ((values - mean).nan_to_num().square().sum(0) / counts).sqrt()
+        self.mean.copy_(mean)
+        if self.standardize:
+            self.scale.copy_(torch.where(scale > 1e-12 * mean.abs(), scale, 1.0))  # rounding is no change
+
+    def forward(self, inputs: Tensor | PackedSequence) -> Tensor | PackedSequence:
+        """Return the features (B, T, output_size), or a packed batch of them, ready for the encoder."""
+        if "mean" not in self._buffers:
+            return inputs
+        if self.missing == "forward" and isinstance(inputs, PackedSequence):
+            inputs, _ = pad_packed_sequence(inputs, batch_first=True)
+        if isinstance(inputs, PackedSequence):
+            return inputs._replace(data=self._prepare(inputs.data))
+        if self.missing == "forward":
+            inputs = fill_forward(inputs)
+        return self._prepare(inputs)
+
+    def _prepare(self, steps: Tensor) -> Tensor:
+        """Fill in the mean for what is missing, standardise, and add indicators: (..., F) to (..., output_size)."""
+        is_missing = steps.isnan()
+        filled = torch.where(is_missing, self.mean, steps)
+        prepared = (filled - self.mean) / self.scale if self.standardize else filled
+        return torch.cat([prepared, is_missing.to(prepared)], dim=-1) if self.missing == "indicator" else prepared
+
+
+def fill_forward(steps: Tensor) -> Tensor:
+    """Replace NaN by the last known value of the same feature: (B, T, F); NaN stays before there is one."""
+    numbers = torch.arange(steps.shape[1], device=steps.device)[:, None]  # (T, 1)
+    last_known = torch.where(steps.isnan(), -1, numbers).cummax(1).values  # (B, T, F)
+    return torch.where(last_known < 0, torch.nan, steps.gather(1, last_known.clamp(min=0)))

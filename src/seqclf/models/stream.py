@@ -1,0 +1,101 @@
+"""Streaming: a sequence comes step by step, and is classified after each."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from seqclf.checks import check_int
+from seqclf.errors import InvalidDataError
+from seqclf.models.execution.advance import advance
+from seqclf.modes import evaluating
+
+if TYPE_CHECKING:
+    from seqclf.models.classifier import RNNClassifier
+
+
+class Stream:
+    """Reads one sequence, a step at a time, and gives after each step what `predict_proba` gives for the prefix.
+
+    It keeps the states of all layers and what the pooling needs: memory and time of a step do not grow with the length.
+    Make one with `RNNClassifier.stream`. The model is taken in eval mode, with the weights that it has at each step.
+
+    Attributes:
+        length: How many steps were read.
+    """
+
+    def __init__(self, model: "RNNClassifier") -> None:
+        self._model = model
+        self.reset()
+
+    def reset(self) -> None:
+        """Start a new sequence."""
+        self.length = 0
+        self._state: Any = None
+        self._pooled: Any = None
+        self._known: Tensor | None = None  # the last known value of each feature
+
+    @torch.inference_mode()
+    def push(self, step: Any) -> npt.NDArray[np.floating[Any]]:
+        """Read one step, and return the probability of each class for the sequence up to here: (C,).
+
+        Args:
+            step: A symbol; for a model without a vocabulary, its id; for float sequences, a row of F features.
+
+        Raises:
+            InvalidDataError: The step does not fit the model.
+        """
+        model = self._model
+        with evaluating(model):
+            x = self._read_symbol(step) if model.features is None else self._read_features(step)
+            states, self._state = advance(model.encoder, x, self._state)
+            pooled, self._pooled = model.pooling.prefixes(states[:, None], self._pooled)  # type: ignore[operator]
+        self.length += 1
+        probabilities: npt.NDArray[np.floating[Any]] = model.head(pooled[0, 0]).softmax(0).cpu().numpy()
+        return probabilities
+
+    def _read_symbol(self, symbol: Any) -> Tensor:
+        """Return the vector (1, E) that stands for a symbol, or for an id where there is no vocabulary."""
+        model = self._model
+        assert model.embedding is not None
+        assert model.vocab_size is not None
+        if model.vocabulary is None:
+            ids = torch.tensor([check_int("step", symbol, minimum=0)])
+        else:
+            ids = model.vocabulary.encode(symbol if model.vocabulary.is_text else [symbol])
+        if len(ids) != 1 or int(ids[0]) >= model.vocab_size:
+            raise InvalidDataError(
+                f"step must be one symbol that the model knows how to read; got {symbol!r} (step {self.length}). "
+                "Push the symbols of a sequence one by one."
+            )
+        vector: Tensor = model.embedding(ids.to(model.device))
+        return vector
+
+    def _read_features(self, row: Any) -> Tensor:
+        """Return a row of features ready for the encoder, (1, E)."""
+        model = self._model
+        assert model.features is not None
+        try:
+            values = torch.as_tensor(row, dtype=model.head.weight.dtype, device=model.device)
+        except (TypeError, ValueError, RuntimeError):
+            values = torch.empty(0)
+        if values.shape != (model.input_size,):
+            raise InvalidDataError(
+                f"step must be a row of {model.input_size} features; got {row!r:.80} (step {self.length}). "
+                "Push the rows of a sequence one by one."
+            )
+        if bool(values.isinf().any()) or (model.missing == "error" and bool(values.isnan().any())):
+            raise InvalidDataError(
+                f"features must be finite numbers; got {values.tolist()} (step {self.length}). "
+                "Correct them; or make the model with missing='mean', 'forward' or 'indicator' for NaN."
+            )
+        if model.missing == "forward" and self._known is not None:
+            values = torch.where(values.isnan(), self._known, values)
+        self._known = values.clone()  # the caller may use the row again
+        prepared: Tensor = model.features(values[None, None])[0]
+        return prepared
+
+    def __repr__(self) -> str:
+        return f"Stream({self.length} steps read)"

@@ -1,0 +1,175 @@
+"""The laws of batching, tried on one model in one mode: which ways to put sequences through it must agree."""
+
+import copy
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_sequence, pad_sequence
+
+from seqclf.errors import InvalidDataError
+from seqclf.models.classifier import RNNClassifier
+from seqclf.seeding import seeded
+from seqclf.verify.report import LawResult
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One way to put the sequences through the model.
+
+    Attributes:
+        batches: The numbers of the sequences of each batch, each sequence in one of them.
+        extra: How many steps of padding to add.
+        other_value: Whether the padding is a valid id or NaN, in place of zeros.
+        packed: Whether the batches are packed.
+        calls: How many times to call the model; the last call counts.
+        execution: What `model.execution` is set to, if not None.
+    """
+
+    batches: list[list[int]]
+    extra: int = 0
+    other_value: bool = False
+    packed: bool = False
+    calls: int = 1
+    execution: str | None = None
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """The logits (n, C) and the gradient of each weight; or what was raised in their place."""
+
+    logits: Tensor
+    gradients: dict[str, Tensor]
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All laws in one mode.
+
+    Attributes:
+        model: The model; copies of it are run.
+        sequences: Sequences of ids or features, none empty.
+        training: Whether the copies are put into training mode, otherwise into eval mode.
+        gradients: Whether gradients are compared, too.
+        tolerances: The largest differences that count as rounding, in logits and in gradients.
+        seed: The seed of what a model draws.
+    """
+
+    model: nn.Module
+    sequences: list[Tensor]
+    training: bool
+    gradients: bool
+    tolerances: tuple[float, float]
+    seed: int
+
+    def results(self) -> Iterator[LawResult]:
+        """Look at one law after the other."""
+        everything = list(range(len(self.sequences)))
+        alone = self._outcome(_Run([[number] for number in everything]))
+        batch = self._outcome(_Run([everything]))
+        pairs = [everything[start : start + 2] for start in everything[::2]]
+        yield self._compare("a batch, not each alone", alone, batch)
+        yield self._compare("batches of two", alone, self._outcome(_Run(pairs)))
+        runs = {
+            "the same batch a second time": _Run([everything], calls=2),
+            "another order": _Run([everything[::-1]]),
+            "more padding": _Run([everything], extra=3),
+            "other values in the padding": _Run([everything], extra=3, other_value=True),
+        }
+        if isinstance(self.model, RNNClassifier):
+            runs["packed, not padded"] = _Run([everything], packed=True)
+            runs["the padded way to run"] = _Run([everything], execution="padded")
+            runs["the packed way to run"] = _Run([everything], execution="packed")
+        for law, run in runs.items():
+            yield self._compare(law, batch, self._outcome(run))
+
+    def _outcome(self, run: _Run) -> _Outcome:
+        model = copy.deepcopy(self.model).train(self.training)
+        for module in model.modules():
+            if isinstance(module, nn.modules.dropout._DropoutNd):
+                module.eval()
+            elif isinstance(module, nn.RNNBase):
+                module.train()  # its kernels on CUDA have no gradient in eval mode, and its dropout is all that differs
+                module.dropout = 0.0
+        if run.execution is not None:
+            model.execution = run.execution  # type: ignore[assignment]
+        try:
+            for _ in range(run.calls):
+                model.zero_grad()
+                parts = [(numbers, self._call(model, numbers, run)) for numbers in run.batches]
+        except Exception as error:  # noqa: BLE001  # whatever a user's model raises breaks the law
+            return _Outcome(torch.empty(0), {}, f"{type(error).__name__}: {error}")
+        logits = torch.cat([part for _, part in parts])
+        order = torch.tensor([number for numbers, _ in parts for number in numbers]).argsort()
+        found = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+        return _Outcome(logits[order.to(logits.device)], found)
+
+    def _call(self, model: nn.Module, numbers: list[int], run: _Run) -> Tensor:
+        """Return the logits of some sequences, and add the gradients of a fixed combination of them to the weights."""
+        device = next(model.parameters()).device
+        chosen = [self.sequences[number].to(device) for number in numbers]
+        lengths = torch.tensor([len(sequence) for sequence in chosen])
+        takes_keys = "keys" in inspect.signature(model.forward).parameters
+        keys = {"keys": torch.tensor(numbers)} if takes_keys else {}
+        with seeded(self.seed, device), torch.set_grad_enabled(self.gradients):
+            if run.packed:
+                logits = model(pack_sequence(chosen, enforce_sorted=False), **keys)
+            else:
+                logits = model(self._pad(chosen, run), lengths, **keys)
+            if logits.ndim != 2 or len(logits) != len(numbers):
+                raise InvalidDataError(
+                    f"a model must return logits of shape ({len(numbers)}, C); got {tuple(logits.shape)}. "
+                    "Return one row for each sequence."
+                )
+            if logits.requires_grad:
+                generator = torch.Generator()
+                probe = [torch.randn(logits.shape[1], generator=generator.manual_seed(number)) for number in numbers]
+                (logits * torch.stack(probe).to(logits)).sum().backward()
+        detached: Tensor = logits.detach()
+        return detached
+
+    def _pad(self, sequences: list[Tensor], run: _Run) -> Tensor:
+        value: float = 0
+        if run.other_value:
+            value = self._other_value()
+        padded = pad_sequence(sequences, batch_first=True, padding_value=value)
+        more = padded.new_full((padded.shape[0], run.extra, *padded.shape[2:]), value)
+        return torch.cat([padded, more], dim=1)
+
+    def _other_value(self) -> float:
+        """Return what else may stand in the padding: an id that occurs, NaN, or a number.
+
+        Where a model computes on NaN and then leaves the results out, gradients are still NaN, though its answers are
+        right; that is no fault of a hand-written model.
+        """
+        if not self.sequences[0].is_floating_point():
+            return int(max(part.max() for part in self.sequences))
+        return torch.nan if isinstance(self.model, RNNClassifier) else 7.0
+
+    def _compare(self, law: str, expected: _Outcome, got: _Outcome) -> LawResult:
+        mode = "train" if self.training else "eval"
+        error = expected.error or got.error
+        if error:
+            return LawResult(law, mode, torch.inf, 0, None, "", *self.tolerances, error)
+        by_row = _difference(expected.logits, got.logits).amax(1)
+        gradient, parameter = None, ""
+        names = expected.gradients.keys() | got.gradients.keys()
+        if names:
+            by_name = {
+                name: float(_difference(expected.gradients.get(name), got.gradients.get(name)).max()) for name in names
+            }
+            parameter = max(sorted(by_name), key=lambda name: by_name[name])
+            gradient = by_name[parameter]
+        return LawResult(law, mode, float(by_row.max()), int(by_row.argmax()), gradient, parameter, *self.tolerances)
+
+
+def _difference(expected: Tensor | None, got: Tensor | None) -> Tensor:
+    """Return the absolute differences as a part of the largest expected value, or of 1; no tensor counts as zeros."""
+    expected = torch.zeros_like(got) if expected is None else expected  # type: ignore[arg-type]
+    got = torch.zeros_like(expected) if got is None else got
+    expected, got = expected.double(), got.double()
+    difference = (expected - got).abs() / expected.abs().max().clamp(min=1)
+    return difference.nan_to_num(nan=torch.inf, posinf=torch.inf)

@@ -1,0 +1,95 @@
+"""The report of `verify_batching`: what became of each law."""
+
+from dataclasses import dataclass
+
+import torch
+
+from seqclf.errors import BatchingError
+
+__all__ = ["BatchingReport", "LawResult"]
+
+
+@dataclass(frozen=True)
+class LawResult:
+    """What became of one law.
+
+    Attributes:
+        law: What should change nothing.
+        mode: `"eval"` or `"train"`.
+        logits: The largest difference in any logit, as a part of the largest logit, or of 1 where that is more.
+        sequence: The number of the sequence with that difference.
+        gradient: The largest difference in any gradient, likewise; None where gradients were not looked at.
+        parameter: The name of the weight with that difference.
+        tolerance: The largest difference that rounding explains in logits.
+        gradient_tolerance: Likewise in gradients.
+        error: What the model raised, if it did.
+    """
+
+    law: str
+    mode: str
+    logits: float
+    sequence: int
+    gradient: float | None
+    parameter: str
+    tolerance: float
+    gradient_tolerance: float
+    error: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the law holds."""
+        within = self.logits <= self.tolerance and (self.gradient or 0.0) <= self.gradient_tolerance
+        return within and not self.error
+
+
+@dataclass(frozen=True)
+class BatchingReport:
+    """What `verify_batching` found; printing it shows a line for each law.
+
+    Attributes:
+        laws: The results, in the order in which they were looked at.
+        dtype: The type of the weights.
+        device: Where they lie.
+
+    Example:
+        >>> from seqclf import RNNClassifier, verify_batching
+        >>> report = verify_batching(RNNClassifier(2, vocab_size=9, seed=0), [[2, 3, 4], [5], [6, 7]])
+        >>> report.passed, len(report.laws)
+        (True, 18)
+    """
+
+    laws: tuple[LawResult, ...]
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def passed(self) -> bool:
+        """Whether all laws hold."""
+        return all(law.passed for law in self.laws)
+
+    def raise_if_failed(self) -> None:
+        """Raise unless all laws hold.
+
+        Raises:
+            BatchingError: A law is broken; the message is the report.
+        """
+        if not self.passed:
+            broken = list(dict.fromkeys(law.law for law in self.laws if not law.passed))
+            raise BatchingError(f"a batch must give the answers of single sequences; broken: {broken}.\n{self}")
+
+    def __str__(self) -> str:
+        lines = [f"{'':4}  {'mode':5}  {'what should change nothing':40}  {'logits':>8}  {'gradients':>9}"]
+        for law in self.laws:
+            gradient = "" if law.gradient is None else f"{law.gradient:9.1e}"
+            lines.append(
+                f"{'ok' if law.passed else 'FAIL':4}  {law.mode:5}  {law.law:40}  {law.logits:8.1e}  {gradient}"
+            )
+            if law.error:
+                lines.append(f"      raised {law.error}")
+            elif not law.passed:
+                where = f"      worst: sequence {law.sequence}"
+                lines.append(where + (f", weight {law.parameter}" if law.parameter else ""))
+        dtype = str(self.dtype).removeprefix("torch.")
+        allowed = f"{self.laws[0].tolerance:.0e} in logits, {self.laws[0].gradient_tolerance:.0e} in gradients"
+        lines.append(f"relative differences; allowed {allowed} ({dtype} on {self.device.type})")
+        return "\n".join(lines)
