@@ -1,4 +1,4 @@
-"""Run every example whose figures are published, and put its tables into README.md and docs/names.md.
+"""Run everything whose figures are published, and put its tables into the documents.
 
     python docs/results/regenerate.py --data FOLDER
 
@@ -8,6 +8,7 @@ machine. On two cores everything takes some hours.
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -16,14 +17,16 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "names.md"]
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "names.md", ROOT / "docs" / "batching.md"]
 COMMANDS = {
-    "names_sample": ["names_task.py", "--seeds", "3"],
-    "names": ["names_task.py", "--data", "{data}", "--seeds", "3"],
-    "names_one_way": ["names_task.py", "--data", "{data}", "--seeds", "3", "--one-way"],
-    "batch_size_sample": ["batch_size_study.py"],
-    "batch_size": ["batch_size_study.py", "--data", "{data}"],
-    "fixed_split": ["fixed_split.py", "{data}"],
+    "names_sample": "examples/names_task.py --seeds 3 --output {output}",
+    "names": "examples/names_task.py --data {data} --seeds 3 --output {output}",
+    "names_one_way": "examples/names_task.py --data {data} --seeds 3 --one-way --output {output}",
+    "batch_size_sample": "examples/batch_size_study.py --output {output}",
+    "batch_size": "examples/batch_size_study.py --data {data} --output {output}",
+    "fixed_split": "examples/fixed_split.py {data} --output {output}",
+    "law": "-m pytest -q tests/test_batching_law.py --hypothesis-profile=thorough",  # writes SEQCLF_LAW_TABLE
+    "cells": "benchmarks/cells.py --output {output}/table.md",
 }
 PUBLISHED = [
     "*.md",
@@ -39,12 +42,13 @@ BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)", r
 
 
 def run_and_publish(name: str, data: Path, work: Path) -> None:
-    """Run one example, and copy what it found to this folder."""
-    script, *options = (part.format(data=data) for part in COMMANDS[name])
+    """Run one command, and copy what it found to this folder."""
     output = work / name
-    command = [sys.executable, str(ROOT / "examples" / script), *options, "--output", str(output)]
+    output.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, *(part.format(data=data, output=output) for part in COMMANDS[name].split())]
     print("+ " + " ".join(command), flush=True)
-    subprocess.run(command, check=True)
+    environment = os.environ | {"SEQCLF_LAW_TABLE": str(output / "table.md")} if name == "law" else None
+    subprocess.run(command, check=True, cwd=ROOT, env=environment)
     for pattern in PUBLISHED:
         for path in sorted(output.glob(pattern)):
             target = HERE / name / path.relative_to(output)
@@ -73,7 +77,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(COMMANDS), help=f"which, of: {', '.join(COMMANDS)}")
     arguments = parser.parse_args()
     for name in arguments.names:
-        run_and_publish(name, arguments.data.resolve(), arguments.work)
+        run_and_publish(name, arguments.data.resolve(), arguments.work.resolve())
     for document in DOCUMENTS:
         document.write_text(fill_in(document.read_text(encoding="utf-8")), encoding="utf-8")
 
