@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import seqclf
+import seqclf.cells
 
 SOURCE = Path(seqclf.__file__).parent
 
@@ -103,6 +104,12 @@ def test_every_public_name_has_an_executed_example(name: str) -> None:
     if name == "download_names":  # tested against a real server instead
         return
     assert executed, f"{name} has no example that runs"
+
+
+@pytest.mark.parametrize("name", seqclf.cells.__all__)
+def test_every_cell_has_an_executed_example(name: str) -> None:
+    documented = inspect.getdoc(getattr(seqclf.cells, name)) or ""
+    assert doctest.DocTestParser().get_examples(documented), f"{name} has no example"
 
 
 def test_public_functions_name_their_arguments() -> None:

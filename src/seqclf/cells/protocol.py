@@ -20,6 +20,14 @@ class Cell(Protocol):
     or None at the first step, which means zeros. It returns the new state: a tensor of shape (n, H), or a tuple of
     tensors whose first is the output, of that shape. Row i of everything belongs to one sequence, and no row may depend
     on another. n shrinks as the shorter sequences end.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> cell: Cell = nn.GRUCell(3, 4)
+        >>> state = cell(torch.ones(2, 3), None)
+        >>> cell(torch.ones(1, 3), state[:1]).shape  # the second sequence has ended
+        torch.Size([1, 4])
     """
 
     def __call__(self, x_t: Tensor, state: State | None, /) -> State:
@@ -66,6 +74,13 @@ class ScanCell(ProjectedCell):
     """A cell that can also run all steps at once, because its state is a linear function of the state before.
 
     The state is one tensor, the output. `step` and `scan` must do the same: whoever overrides one, overrides both.
+
+    Example:
+        >>> import torch
+        >>> from seqclf.cells import MinGRUCell
+        >>> cell = MinGRUCell(3, 4)
+        >>> isinstance(cell, ScanCell), cell.scan(cell.project(torch.ones(2, 5, 3)), None).shape
+        (True, torch.Size([2, 5, 4]))
     """
 
     @abstractmethod
