@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_sequence
 from seqclf import InvalidArgumentError, RNNClassifier, SequenceDataset, fit, pad_collate
 from seqclf.cells import MinGRUCell
 from seqclf.models.dropout import INPUTS, POOLED, choose, keys_for
-from seqclf.models.positions import Positions
+from seqclf.models.layout import Positions
 from tests import reference, strategies
 
 RATES = ("dropout", "input_dropout", "symbol_dropout", "recurrent_dropout")
@@ -125,7 +125,9 @@ def test_choices_are_independent() -> None:
 def test_variational_dropout_is_the_same_for_all_steps() -> None:
     positions = Positions.of_padded(3, 9)
     assert choose(torch.arange(3), INPUTS, positions, 8, 0.5, per_sequence=True).shape == (3, 1, 8)
-    model = make(vocab_size=None, input_size=50, input_dropout=0.5, variational_dropout=True).train()
+    model = make(
+        vocab_size=None, input_size=50, input_dropout=0.5, variational_dropout=True, execution="padded"
+    ).train()
     seen: list[Tensor] = []
     model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
     model(torch.ones(2, 6, 50, dtype=torch.float64), torch.tensor([6, 6]), keys=torch.tensor([1, 2]))

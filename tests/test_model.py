@@ -19,7 +19,7 @@ from seqclf import (
     pad_collate,
 )
 from seqclf.models.encoder import CellEncoder
-from seqclf.models.positions import packed_lengths
+from seqclf.models.layout import packed_lengths
 from tests import reference, strategies
 
 
@@ -127,7 +127,7 @@ def test_weight_dropout_is_the_same_however_sequences_are_batched(
 ) -> None:
     sequences = [torch.tensor([3, 2, 3]), torch.tensor([4]), torch.tensor([5, 1])]
     options = {"cell": cell, "num_layers": num_layers, "bidirectional": bidirectional, "weight_dropout": 0.5}
-    padded, packed = (tiny(execution=way, **options).double().train() for way in ("padded", "packed"))
+    padded, *others = (tiny(execution=way, **options).double().train() for way in ("padded", "packed", "fused"))
     batch = pad_collate([(sequence, 0) for sequence in sequences])
 
     def drop(model: RNNClassifier, inputs: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -135,11 +135,12 @@ def test_weight_dropout_is_the_same_however_sequences_are_batched(
         return model(inputs, lengths)
 
     together = drop(padded, batch.inputs, batch.lengths)
-    assert torch.allclose(drop(packed, batch.inputs, batch.lengths), together, atol=1e-12)
+    for other in others:
+        assert torch.allclose(drop(other, batch.inputs, batch.lengths), together, atol=1e-12)
     for sequence, logits in zip(sequences, together, strict=True):
         assert torch.allclose(drop(padded, sequence[None], torch.tensor([len(sequence)]))[0], logits, atol=1e-12)
     assert not torch.allclose(padded.eval()(batch.inputs, batch.lengths), together)
-    plain = tiny(cell=cell, num_layers=num_layers, bidirectional=bidirectional).double()
+    plain = tiny(cell=cell, num_layers=num_layers, bidirectional=bidirectional, execution="padded").double()
     assert torch.equal(plain(batch.inputs, batch.lengths), padded.eval()(batch.inputs, batch.lengths))
 
 
@@ -201,7 +202,7 @@ def test_for_dataset_remembers() -> None:
         ({"pooling": ("last", "men")}, r"pooling must be one of 'last', .*; got 'men'\. Did you mean 'mean'\?"),
         ({"pooling": ()}, r"pooling must name at least one pooling; got none"),
         ({"pooling": 5}, r"pooling must be one of 'last', .*; got 5"),
-        ({"execution": "fast"}, r"execution must be one of 'auto', 'padded', 'packed'; got 'fast'"),
+        ({"execution": "fast"}, r"execution must be one of 'auto', 'padded', 'packed', 'fused'; got 'fast'"),
         ({"vocabulary": Vocabulary("ab")}, r"vocab_size must be the size of the vocabulary, 4; got 7"),
         ({"classes": ["a"]}, r"classes must hold 3 labels, one for each class; got 1"),
     ],

@@ -33,7 +33,7 @@ from seqclf import (
 from seqclf.study.options import DEFAULTS, describe, expand
 from seqclf.study.result import plain
 from seqclf.study.run import train_run
-from seqclf.training.fit import _Trainer
+from seqclf.training.trainer import Trainer
 from tests import strategies
 
 DATA = strategies.letters_dataset(count=60)
@@ -262,14 +262,14 @@ def test_of_a_seed_that_broke_off_the_tables_tell() -> None:
 
 
 def test_a_run_that_breaks_off_late_keeps_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = _Trainer.run_epoch
+    real = Trainer.run_epoch
 
     def break_at_the_third(self: Any, train: Any, sampler: Any, epoch: int, bar: Any) -> Any:
         if epoch == 2:
             raise TrainingError("the loss must stay finite")
         return real(self, train, sampler, epoch, bar)
 
-    monkeypatch.setattr(_Trainer, "run_epoch", break_at_the_third)
+    monkeypatch.setattr(Trainer, "run_epoch", break_at_the_third)
     result = study({"seed": [0]}, base={"epochs": 4}, curves=True, cache=tmp_path / "runs")
     [run] = result.runs
     assert run.error == "the loss must stay finite"

@@ -326,7 +326,7 @@ def test_a_loss_that_is_no_number_stops_the_training() -> None:
     with pytest.raises(
         TrainingError, match=r"the loss must stay finite; got (nan|inf) in epoch 1\. Lower the learning"
     ):
-        train(optimizer=lambda parameters: SGD(parameters, lr=1e30))
+        train(optimizer=lambda parameters: SGD(parameters, lr=float("inf")))
 
 
 def test_bad_histories() -> None:

@@ -18,6 +18,7 @@ from seqclf.errors import (
     TrainingError,
 )
 from seqclf.models.classifier import RNNClassifier
+from seqclf.models.explain import explain_execution
 from seqclf.persistence import load, save
 from seqclf.plotting import plot_confusion, plot_history, plot_study
 from seqclf.study import StudyResult, run_study
@@ -28,6 +29,7 @@ from seqclf.training.fit import EpochEnd, fit
 from seqclf.training.history import History
 from seqclf.training.inference import predict, predict_prefixes, predict_proba
 from seqclf.training.interval import Interval
+from seqclf.training.predictor import Predictor
 from seqclf.training.stopping import EarlyStopping
 from seqclf.verify import BatchingReport, verify_batching
 from seqclf.vocabulary import Vocabulary
@@ -49,6 +51,7 @@ __all__ = [
     "InvalidArgumentError",
     "InvalidDataError",
     "MissingDependencyError",
+    "Predictor",
     "RNNClassifier",
     "SeqclfError",
     "SequenceDataset",
@@ -61,6 +64,7 @@ __all__ = [
     "compare",
     "download_names",
     "evaluate",
+    "explain_execution",
     "fit",
     "fold_ascii",
     "load",

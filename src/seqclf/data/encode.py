@@ -32,6 +32,16 @@ def encode_tokens(sequences: Sequence[Any], vocabulary: Vocabulary, *, allow_emp
     return store
 
 
+def encode_one(sequence: Any, vocabulary: Vocabulary) -> list[int]:
+    """Return the ids of one string or token sequence, which may be empty.
+
+    Raises:
+        InvalidDataError: As `encode_tokens`.
+    """
+    _refuse_floats(sequence, 0)
+    return vocabulary.to_ids(sequence)
+
+
 def encode_features(
     sequences: Sequence[Any],
     input_size: int | None = None,

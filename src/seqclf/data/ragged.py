@@ -65,6 +65,10 @@ class Ragged:
         padded = self._as_input(self.values[positions])  # (B, T) or (B, T, F)
         return padded.masked_fill_(is_padding if self.is_tokens else is_padding[..., None], 0), lengths
 
+    def steps(self, rows: Tensor) -> Tensor:
+        """Return the steps that stand at `rows`, as models take them: int64 of shape (N,), or (N, F)."""
+        return self._as_input(self.values[rows])
+
     def _as_input(self, values: Tensor) -> Tensor:
         """Widen compact ids to int64, the type that embeddings and users expect."""
         return values.long() if self.is_tokens else values

@@ -73,10 +73,13 @@ class BucketBatchSampler(Sampler[list[int]]):
         return full if self.drop_last or not rest else full + 1
 
     def __iter__(self) -> Iterator[list[int]]:
-        epoch, self.epoch = self.epoch, self.epoch + 1
-        batches = self._shuffled(epoch) if self.shuffle else self._cut(np.argsort(self.lengths, kind="stable"))
-        for batch in batches:
+        for batch in self.arrays():
             yield batch.tolist()
+
+    def arrays(self) -> list[npt.NDArray[np.int64]]:
+        """Return the batches of the next epoch as arrays of indices, all at once."""
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        return self._shuffled(epoch) if self.shuffle else self._cut(np.argsort(self.lengths, kind="stable"))
 
     def _shuffled(self, epoch: int) -> list[npt.NDArray[np.int64]]:
         rng = np.random.default_rng([self.seed, epoch])

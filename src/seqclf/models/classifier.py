@@ -13,13 +13,14 @@ from seqclf.cells.protocol import CellFactory
 from seqclf.cells.table import CellName, check_cell
 from seqclf.checks import check_choice, check_int, check_probability
 from seqclf.data.dataset import SequenceDataset
-from seqclf.errors import InvalidArgumentError, InvalidDataError
+from seqclf.errors import InvalidArgumentError
 from seqclf.models.dropout import Dropout
 from seqclf.models.encoder import build_encoder
-from seqclf.models.execution import ExecutionName, encode
+from seqclf.models.execution import encode
+from seqclf.models.execution.choice import ExecutionName
 from seqclf.models.features import Features, MissingPolicy
-from seqclf.models.inputs import EmptyPolicy, check_inputs, check_keys, check_width
-from seqclf.models.pooling import PoolingName, build_pooling, zero_padding
+from seqclf.models.inputs import EmptyPolicy, check_inputs, check_keys, check_width, unknown_ids
+from seqclf.models.pooling import LastPooling, PoolingName, build_pooling, zero_padding
 from seqclf.models.stream import Stream
 from seqclf.seeding import seeded
 from seqclf.vocabulary import Vocabulary
@@ -88,9 +89,10 @@ class RNNClassifier(nn.Module):
             them, such as `("last", "max")`, side by side; or a module whose forward takes states
             (B, T, directions * H), zero behind the end of each sequence, and lengths, int64 (B,) on the CPU, and
             returns (B, S). S is the module's `output_size` where it has one, else directions * H.
-        execution: How to run torch's own kernels: `"padded"`, `"packed"`, or `"auto"` for what measures faster on the
-            model's device. The results agree. With `truncate_steps` they run padded; other cells, and built-in ones
-            with `recurrent_dropout` in training, go step by step.
+        execution: How to run the built-in cells: `"padded"` or `"packed"` in torch's own kernels; `"fused"` in the
+            library's own, which has a gradient of its own; or `"auto"` for what measures fastest for the batch, of
+            which `explain_execution` tells. The results agree. With `truncate_steps` they run padded; other cells, and
+            built-in ones with `recurrent_dropout` in training, go step by step.
         truncate_steps: The most steps that gradients flow back through, for long sequences: states are carried from one
             window of so many steps to the next, from each direction's own start, but no gradient is. Logits stay the
             same. None lets gradients flow to the start.
@@ -303,7 +305,7 @@ class RNNClassifier(nn.Module):
         self.check_prefixes()
         lengths = check_inputs(inputs, lengths, self.input_size, "error")
         pooling: Any = self.pooling
-        logits: Tensor = self.head(pooling.prefixes(self._states(inputs, lengths, None))[0])
+        logits: Tensor = self.head(pooling.prefixes(self._encode(inputs, lengths, None))[0])
         return logits
 
     def stream(self) -> Stream:
@@ -340,14 +342,21 @@ class RNNClassifier(nn.Module):
 
     def _pool(self, inputs: Tensor | PackedSequence, lengths: Tensor, dropout: Dropout | None) -> Tensor:
         """Return the pooled states (B, S) of sequences of which none is empty."""
-        states = self._states(inputs, lengths, dropout)
+        if type(self.pooling) is LastPooling:  # then most ways need not lay out all the others
+            return self._encode(inputs, lengths, dropout, last_only=True)
+        states = self._encode(inputs, lengths, dropout)
         if not self.pooling_names:  # a user's own pooling may rely on zeros
             states = zero_padding(states, lengths)
         pooled: Tensor = self.pooling(states, lengths)
         return pooled
 
-    def _states(self, inputs: Tensor | PackedSequence, lengths: Tensor, dropout: Dropout | None) -> Tensor:
-        """Return the states (B, T, directions * H) of the last layer; behind the end of a sequence they are finite."""
+    def _encode(
+        self, inputs: Tensor | PackedSequence, lengths: Tensor, dropout: Dropout | None, *, last_only: bool = False
+    ) -> Tensor:
+        """Return the states (B, T, directions * H) of the last layer, or only the last ones, (B, directions * H).
+
+        What stands behind the end of a sequence is finite.
+        """
         if self.features is not None:
             inputs = self.features(inputs.to(self.head.weight.dtype))
         return encode(
@@ -356,9 +365,19 @@ class RNNClassifier(nn.Module):
             inputs,
             lengths,
             execution=self.execution,
+            vectors=self.vectors,
             dropout=dropout,
             truncate_steps=self.truncate_steps if torch.is_grad_enabled() else None,
+            last_only=last_only,
         )
+
+    @property
+    def vectors(self) -> Tensor | None:
+        """The vectors (V, E) that stand for ids, where looking them up is all that the embedding does."""
+        table = self.embedding
+        if type(table) is not nn.Embedding or table.max_norm is not None or table.scale_grad_by_freq or table.sparse:
+            return None
+        return table.weight if table.padding_idx == 0 else None
 
     def _embed(self, steps: Tensor) -> Tensor:
         """Return the vectors (..., E) that the encoder reads: those that stand for ids (...), or the features."""
@@ -367,22 +386,25 @@ class RNNClassifier(nn.Module):
         try:
             vectors: Tensor = self.embedding(steps)
         except IndexError as error:
-            raise InvalidDataError(
-                f"ids must be from 0 to {(self.vocab_size or 0) - 1}; got others: {error}. "
-                "Encode with the vocabulary that the model was made for."
-            ) from error
+            raise unknown_ids(len(self.embedding.weight), error) from error
         return vectors
 
     def _dropout_for(self, keys: Tensor | None, rows: int) -> Dropout | None:
         """Return what a forward call for `rows` sequences drops; None where it drops nothing."""
-        rates = (self.dropout, self.input_dropout, self.symbol_dropout, self.recurrent_dropout)
-        if not self.training or not any((*rates, self.weight_dropout)):
+        if not self.training or not self.drops:
             return None
+        rates = (self.dropout, self.input_dropout, self.symbol_dropout, self.recurrent_dropout)
         if keys is None and not any(rates):
             keys = torch.zeros(rows, dtype=torch.int64)
         elif keys is None:
             keys = torch.randint(torch.iinfo(torch.int64).max, ()) + torch.arange(rows)  # one draw, for any batch size
         return Dropout(keys.to(self.device), *rates, self.weight_dropout, self.variational_dropout)
+
+    @property
+    def drops(self) -> bool:
+        """Whether the model drops anything in training."""
+        by_key = self.dropout or self.input_dropout or self.symbol_dropout or self.recurrent_dropout
+        return bool(by_key or self.weight_dropout)
 
     @property
     def device(self) -> torch.device:

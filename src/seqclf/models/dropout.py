@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seqclf.models.positions import Positions
+from seqclf.models.layout import Positions
 
 UNKNOWN = 1  # the id that a dropped symbol becomes
 

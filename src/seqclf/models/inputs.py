@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqclf.checks import check_int
 from seqclf.errors import InvalidArgumentError, InvalidDataError
-from seqclf.models.positions import packed_lengths
+from seqclf.models.layout import packed_lengths
 
 EmptyPolicy = Literal["error", "skip", "zero"]
 
@@ -68,6 +68,14 @@ def check_keys(keys: Any, rows: int) -> Tensor | None:
             "Pass, for instance, batch.indices."
         )
     return keys
+
+
+def unknown_ids(size: int, error: IndexError) -> InvalidDataError:
+    """Return what to raise where `error` came from looking up ids among `size` vectors."""
+    return InvalidDataError(
+        f"ids must be from 0 to {size - 1}; got others: {error}. "
+        "Encode with the vocabulary that the model was made for."
+    )
 
 
 def _check_steps(steps: Tensor, name: str, shape: str, input_size: int | None) -> None:

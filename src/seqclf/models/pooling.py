@@ -26,14 +26,7 @@ class LastPooling(nn.Module):
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Pool (B, T, D) to (B, D)."""
-        rows, steps, size = states.shape
-        flat = states.reshape(rows * steps, size)
-        first = torch.arange(0, rows * steps, steps)
-        last = flat.index_select(0, (first + lengths - 1).to(states.device))
-        if not self.bidirectional:
-            return last
-        half = size // 2
-        return torch.cat([last[:, :half], states[:, 0, half:]], dim=1)
+        return last_states(states, lengths, bidirectional=self.bidirectional)
 
     def prefixes(self, states: Tensor, carry: Any = None) -> tuple[Tensor, Any]:
         """Pool each prefix: its last state."""
@@ -142,6 +135,18 @@ def _build_one(name: PoolingName, size: int, bidirectional: bool) -> nn.Module:
     if name == "max":
         return MaxPooling()
     return AttentionPooling(size)
+
+
+def last_states(states: Tensor, lengths: Tensor, *, bidirectional: bool) -> Tensor:
+    """Return each direction's state after its last step, (B, D), from (B, T, D)."""
+    rows, steps, size = states.shape
+    flat = states.reshape(rows * steps, size)
+    first = torch.arange(0, rows * steps, steps)
+    last = flat.index_select(0, (first + lengths - 1).to(states.device))
+    if not bidirectional:
+        return last
+    half = size // 2
+    return torch.cat([last[:, :half], states[:, 0, half:]], dim=1)
 
 
 def zero_padding(states: Tensor, lengths: Tensor) -> Tensor:

@@ -1,36 +1,31 @@
 """fit: train a classifier, epoch by epoch."""
 
-import math
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
 from seqclf.checks import check_choice, check_int, check_probability
-from seqclf.data.batch import Batch
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
-from seqclf.errors import InvalidArgumentError, TrainingError
+from seqclf.errors import InvalidArgumentError
 from seqclf.models.classifier import RNNClassifier
-from seqclf.models.dropout import keys_for
 from seqclf.seeding import seeded
 from seqclf.training.evaluate import evaluate
 from seqclf.training.history import History
 from seqclf.training.inference import admit
 from seqclf.training.stopping import BestSoFar, EarlyStopping
+from seqclf.training.trainer import SchedulerFactory, Trainer
 
 __all__ = ["EpochEnd", "fit"]
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
-SchedulerFactory = Callable[[Optimizer], LRScheduler]
 ClassWeight = Literal["balanced"] | Mapping[Any, float] | Sequence[float] | Tensor
 
 
@@ -136,7 +131,7 @@ def fit(
     sampler = BucketBatchSampler(train.lengths, batch_size, seed=seed)
     model.to(resolve_device(device))
     smoothing = check_probability("label_smoothing", label_smoothing)
-    trainer = _Trainer(model, _make_optimizer(optimizer, model), weights, smoothing, _check_clip(clip_grad_norm))
+    trainer = Trainer(model, _make_optimizer(optimizer, model), weights, smoothing, _check_clip(clip_grad_norm))
     trainer.use_scheduler(scheduler, scheduler_interval)
     history, best = History(), BestSoFar(rule) if rule else None
 
@@ -162,100 +157,6 @@ def fit(
         history.best_epoch = best.epoch
         best.restore(model)
     return history
-
-
-class _Trainer:
-    """One training run: the model, what changes it, and the sums of the epoch under way."""
-
-    def __init__(
-        self,
-        model: RNNClassifier,
-        optimizer: Optimizer,
-        class_weights: Tensor | None,
-        label_smoothing: float,
-        clip_grad_norm: float | None,
-    ) -> None:
-        self.model = model
-        self.optimizer = optimizer
-        self.class_weights = None if class_weights is None else class_weights.to(model.device, model.head.weight.dtype)
-        self.label_smoothing = label_smoothing
-        self.clip_grad_norm = clip_grad_norm
-        self.scheduler: LRScheduler | None = None
-        self.interval = "epoch"
-        self.learning_rate = 0.0  # of the latest update
-
-    def use_scheduler(self, scheduler: LRScheduler | SchedulerFactory | None, interval: str | None) -> None:
-        """Take on a scheduler, or make it from the optimiser."""
-        if interval is not None:
-            check_choice("scheduler_interval", interval, ("epoch", "step"))
-        if scheduler is None:
-            return
-        self.scheduler = scheduler if isinstance(scheduler, LRScheduler) else scheduler(self.optimizer)
-        if getattr(self.scheduler, "optimizer", None) is not self.optimizer:
-            raise InvalidArgumentError(
-                "scheduler must steer the optimizer that is given to fit; got one of another optimizer. "
-                "Pass both, or a callable that makes the scheduler from the optimizer."
-            )
-        self.interval = interval or ("step" if isinstance(self.scheduler, OneCycleLR | CyclicLR) else "epoch")
-
-    def run_epoch(self, train: SequenceDataset, sampler: BucketBatchSampler, epoch: int, bar: Any) -> dict[str, float]:
-        """Make one update for each batch, and return the measures of the epoch."""
-        self.model.train()
-        sampler.set_epoch(epoch)
-        sums = torch.zeros(2, dtype=torch.float64, device=self.model.device)  # NLL, hits: read once, at the end
-        padded_steps = 0
-        start = time.perf_counter()
-        for indices in sampler:
-            batch = train.batch(indices)
-            padded_steps += batch.inputs.shape[0] * batch.inputs.shape[1]  # type: ignore[union-attr]  # always padded
-            assert batch.indices is not None
-            keys = keys_for(batch.indices, sampler.seed, epoch)
-            sums += self._step(batch.to(self.model.device), keys)
-            bar.update()
-        loss, accuracy = (sums / len(train)).tolist()
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss must stay finite; got {loss} in epoch {epoch + 1}. "
-                "Lower the learning rate, or pass clip_grad_norm."
-            )
-        return {
-            "loss": loss,
-            "accuracy": accuracy,
-            "learning_rate": self.learning_rate,
-            "seconds": time.perf_counter() - start,
-            "steps": float(len(sampler)),
-            "padding_waste": padded_steps / max(1, int(train.lengths.sum())),
-        }
-
-    def _step(self, batch: Batch, keys: Tensor) -> Tensor:
-        """Make one update, and return the summed NLL and the hits of the batch, still on the device."""
-        labels = batch.labels
-        assert labels is not None
-        self.optimizer.zero_grad(set_to_none=True)
-        logits = self.model(batch.inputs, batch.lengths, keys=keys)
-        losses = cross_entropy(logits, labels, reduction="none")
-        if self.class_weights is None and not self.label_smoothing:
-            objective = losses.mean()
-        else:
-            objective = cross_entropy(logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing)
-        torch.autograd.backward(objective)
-        if self.clip_grad_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)
-        self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
-        self.optimizer.step()
-        if self.scheduler is not None and self.interval == "step":
-            self.scheduler.step()
-        hits = (logits.detach().argmax(1) == labels).sum()
-        return torch.stack([losses.detach().sum(dtype=torch.float64), hits.double()])
-
-    def end_epoch(self, measures: dict[str, float]) -> None:
-        """Step a scheduler that goes by epochs."""
-        if self.scheduler is None or self.interval != "epoch":
-            return
-        if isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step(measures.get("val_loss", measures["loss"]))
-        else:
-            self.scheduler.step()
 
 
 def _check_early_stopping(rule: Any, validation_data: SequenceDataset | None) -> EarlyStopping | None:

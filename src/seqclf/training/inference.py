@@ -9,13 +9,18 @@ import torch
 from torch import Tensor
 
 from seqclf.checks import check_int
+from seqclf.data.batch import Batch
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.encode import encode_features, encode_tokens, refuse_empty, refuse_non_finite
+from seqclf.data.packing import pack_batches
 from seqclf.data.ragged import Ragged
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.models.classifier import RNNClassifier
+from seqclf.models.shared import SharedPrefixes, shares_prefixes
 from seqclf.modes import evaluating
+
+IndexArray = npt.NDArray[np.int64]
 
 __all__ = ["predict", "predict_prefixes", "predict_proba"]
 
@@ -47,11 +52,7 @@ def predict(model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset, *,
         ['a', 'b']
     """
     store = encode_for(model, sequences)
-    best = compute_logits(model, store, batch_size).argmax(1).tolist()
-    labels = best if model.classes is None else [model.classes[index] for index in best]
-    if model.empty != "skip":
-        return labels
-    return [label if length else None for label, length in zip(labels, store.lengths.tolist(), strict=True)]
+    return labels_of(model, store, compute_logits(model, store, batch_size))
 
 
 def predict_proba(
@@ -107,33 +108,57 @@ def predict_prefixes(
     model.check_prefixes()
     store = encode_for(model, sequences)
     curves: list[npt.NDArray[np.floating[Any]]] = [np.empty((0, model.num_classes), np.float32)] * len(store)
+    check_int("batch_size", batch_size)
+    present = np.flatnonzero(store.lengths.numpy())  # an empty sequence has no prefix
     with evaluating(model), torch.no_grad():
-        for indices in _batches(store, batch_size, least=1):  # an empty sequence has no prefix
-            inputs, lengths = store.pad(indices)
-            probabilities = model.prefix_logits(inputs.to(model.device), lengths).softmax(2).cpu().numpy()
-            for row, index in enumerate(indices.tolist()):
-                curves[index] = probabilities[row, : lengths[row]]
+        for batch in _batches(store, batch_size, present):
+            probabilities = model.prefix_logits(batch.to(model.device).inputs, batch.lengths).softmax(2).cpu().numpy()
+            assert batch.indices is not None
+            for row, (index, length) in enumerate(zip(batch.indices.tolist(), batch.lengths.tolist(), strict=True)):
+                curves[index] = probabilities[row, :length]
     return curves
+
+
+def labels_of(model: RNNClassifier, sequences: Ragged, logits: Tensor) -> list[Any]:
+    """Return the label that the logits of each sequence stand for; None for those that the model skips."""
+    best = logits.argmax(1).tolist()
+    labels = best if model.classes is None else [model.classes[index] for index in best]
+    if model.empty != "skip":
+        return labels
+    return [label if length else None for label, length in zip(labels, sequences.lengths.tolist(), strict=True)]
 
 
 def compute_logits(model: RNNClassifier, sequences: Ragged, batch_size: int) -> Tensor:
     """Return the logits (n, C) on the CPU, in the order of the sequences, NaN for those that the model skips."""
+    check_int("batch_size", batch_size)
     logits = torch.full((len(sequences), model.num_classes), torch.nan, dtype=model.head.weight.dtype)
+    wanted = np.flatnonzero(sequences.lengths.numpy() >= (0 if model.empty == "zero" else 1))
     with evaluating(model), torch.no_grad():
-        for indices in _batches(sequences, batch_size, least=0 if model.empty == "zero" else 1):
-            inputs, lengths = sequences.pad(indices)
-            logits[indices] = model(inputs.to(model.device), lengths).cpu()
+        for indices in _compute_shared(model, sequences, wanted, logits) if shares_prefixes(model) else [wanted]:
+            for batch in _batches(sequences, batch_size, indices):
+                logits[batch.indices] = model(batch.to(model.device).inputs, batch.lengths).cpu()
     return logits
 
 
-def _batches(sequences: Ragged, batch_size: int, least: int) -> Iterator[Tensor]:
-    """Return the indices of batches of like lengths, without sequences of less than `least` steps."""
-    check_int("batch_size", batch_size)
-    wanted = torch.nonzero(sequences.lengths >= least)[:, 0]
+def _compute_shared(
+    model: RNNClassifier, sequences: Ragged, wanted: IndexArray, logits: Tensor
+) -> Iterator[IndexArray]:
+    """Compute the logits of what begins alike; yield the indices of those sequences that are left to batches."""
+    prefixes = SharedPrefixes(model)
+    for indices in prefixes.chunks(wanted):
+        pooled = prefixes.pool(sequences, indices)
+        if pooled is None:
+            yield indices
+        else:
+            logits[torch.from_numpy(indices)] = model.head(pooled)
+
+
+def _batches(sequences: Ragged, batch_size: int, wanted: IndexArray) -> Iterator[Batch]:
+    """Return batches of like lengths of the sequences at some indices."""
     if len(wanted) == 0:
-        return
-    for indices in BucketBatchSampler(sequences.lengths[wanted], batch_size, shuffle=False):
-        yield wanted[indices]
+        return iter(())
+    arrays = BucketBatchSampler(sequences.lengths[wanted], batch_size, shuffle=False).arrays()
+    return pack_batches(sequences, None, (wanted[indices] for indices in arrays))
 
 
 def encode_for(model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset) -> Ragged:
@@ -160,12 +185,18 @@ def encode_for(model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset)
             allow_empty=allow_empty,
             allow_missing=model.missing != "error",
         )
-    if model.vocabulary is None:
+    check_encodes(model)
+    assert model.vocabulary is not None
+    return encode_tokens(sequences, model.vocabulary, allow_empty=allow_empty)
+
+
+def check_encodes(model: RNNClassifier) -> None:
+    """Raise unless a model takes float sequences, or has a vocabulary to encode others with."""
+    if model.vocabulary is None and model.input_size is None:
         raise InvalidArgumentError(
             "model must have a vocabulary to encode raw sequences; got none. "
             "Make it with RNNClassifier.for_dataset, or pass vocabulary=."
         )
-    return encode_tokens(sequences, model.vocabulary, allow_empty=allow_empty)
 
 
 def check_dataset(model: RNNClassifier, dataset: SequenceDataset) -> None:

@@ -12,11 +12,14 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from seqclf.models.dropout import Dropout
 from seqclf.models.execution.weights import KERNELS, layer_weights, zero_state
-from seqclf.models.positions import Positions
+from seqclf.models.layout import Positions
+from seqclf.models.pooling import last_states
 
 
 class Padded:
     """One batch for one of torch's encoders, padded: x is (B, T, ...), meaningless but finite behind the ends."""
+
+    reads_ids = False
 
     def __init__(
         self,
@@ -59,6 +62,10 @@ class Padded:
     def pad(self, x: Tensor) -> Tensor:
         """Return states as they are, (B, T, D)."""
         return x
+
+    def last(self, x: Tensor) -> Tensor:
+        """Return from states (B, T, D) each direction's state after its last step, (B, D)."""
+        return last_states(x, self.lengths, bidirectional=self.encoder.bidirectional)
 
     def _run_direction(self, x: Tensor, weights: list[Tensor]) -> Tensor:
         """Run one direction of a layer, in windows between which no gradient flows where steps are truncated."""

@@ -12,7 +12,6 @@ Source of the dropout of states:
 """
 
 from collections.abc import Callable
-from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +24,6 @@ from seqclf.models.encoder import CellEncoder
 from seqclf.models.execution.packed import PackedBatch
 from seqclf.models.execution.torch_cell import TorchCell
 from seqclf.models.execution.weights import layer_weights
-from seqclf.models.positions import packed_grid
 
 
 class Steps(PackedBatch):
@@ -40,7 +38,7 @@ class Steps(PackedBatch):
     ) -> None:
         super().__init__(inputs, lengths)
         self.encoder = encoder
-        self.sizes: list[int] = self.packed.batch_sizes.tolist()
+        self.sizes = self.layout.sizes
         self.truncate_steps = truncate_steps
 
     def run(self, x: Tensor) -> Tensor:
@@ -54,7 +52,7 @@ class Steps(PackedBatch):
         forward = self._run_direction(self._cell(x, layer, 0, dropout), x)
         if not self.encoder.bidirectional:
             return forward
-        order = self._reversal.to(x.device)
+        order = self.layout.reversal.to(x.device)
         backward = self._run_direction(self._cell(x, layer, 1, dropout), x[order])
         return torch.cat([forward, backward[order]], dim=1)
 
@@ -79,7 +77,7 @@ class Steps(PackedBatch):
         state: State | None = None
         before = self.sizes[0]
         outputs = []
-        for number, (x_t, size) in enumerate(zip(torch.split(x, self.sizes), self.sizes, strict=True)):
+        for number, (x_t, size) in enumerate(zip(torch.split(x, list(self.sizes)), self.sizes, strict=True)):
             if state is not None and size < before:
                 state = state[:size] if isinstance(state, Tensor) else tuple(part[:size] for part in state)
             if state is not None and self.truncate_steps and number % self.truncate_steps == 0:
@@ -93,7 +91,7 @@ class Steps(PackedBatch):
         shape = (len(self.sizes), self.sizes[0], projected.shape[1])  # time first, as the rows already stand
         if self.sizes[-1] == self.sizes[0]:
             return self._scan_windows(cell, projected.view(shape)).flatten(0, 1)
-        grid = tuple(index.to(projected.device) for index in self._grid)
+        grid = tuple(index.to(projected.device) for index in (self.layout.steps, self.layout.ranks))
         return self._scan_windows(cell, projected.new_zeros(shape).index_put(grid, projected))[grid]
 
     def _scan_windows(self, cell: ScanCell, projected: Tensor) -> Tensor:
@@ -103,17 +101,6 @@ class Steps(PackedBatch):
             before = states[-1][-1].detach() if states else None
             states.append(cell.scan(window.transpose(0, 1), before).transpose(0, 1))
         return states[0] if len(states) == 1 else torch.cat(states)
-
-    @cached_property
-    def _grid(self) -> tuple[Tensor, Tensor]:
-        return packed_grid(self.packed.batch_sizes)
-
-    @cached_property
-    def _reversal(self) -> Tensor:
-        """The permutation of rows that reverses each sequence within its length; it is its own inverse."""
-        steps, ranks = self._grid
-        sizes, lengths = self.packed.batch_sizes, torch.bincount(ranks)
-        return (sizes.cumsum(0) - sizes)[lengths[ranks] - 1 - steps] + ranks
 
 
 def output_of(state: object, rows: int, hidden_size: int) -> Tensor:

@@ -14,7 +14,7 @@ KERNELS: dict[str, Any] = {
 }
 
 
-def layer_weights(encoder: nn.RNNBase, layer: int, direction: int, dropout: float) -> list[Tensor]:
+def layer_weights(encoder: nn.RNNBase, layer: int, direction: int, dropout: float = 0.0) -> list[Tensor]:
     """Return the weights of one direction of a layer, in the order of torch's kernels; some of weight_hh are dropped.
 
     Each is dropped with the given probability, and the others are scaled up. One draw serves the whole batch and all

@@ -1,0 +1,269 @@
+"""Prediction: beginnings that are shared are run once, single sequences go quickly, and streams in bounded memory."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from seqclf import InvalidArgumentError, InvalidDataError, Predictor, RNNClassifier, Vocabulary, predict, predict_proba
+from seqclf.models import cached, shared
+from seqclf.models.execution.fused.running import RunningLayers
+from seqclf.models.execution.prefix_tree import Ids, build_tree
+from seqclf.models.shared import SharedPrefixes, shares_prefixes
+from seqclf.training import inference
+from tests import strategies
+from tests.reference import logits
+
+LETTERS = Vocabulary("abc")
+letters = st.text("abc", min_size=1, max_size=6)
+many_texts = st.lists(letters, min_size=1, max_size=60)
+CELLS = strategies.BUILT_IN_CELLS
+
+
+def make(**options: Any) -> RNNClassifier:
+    """Make a small float64 model over the letters."""
+    options = {"cell": "gru", "hidden_size": 3, "seed": 0, **options}
+    return RNNClassifier(3, vocab_size=len(LETTERS), vocabulary=LETTERS, embedding_dim=3, **options).double().eval()
+
+
+@st.composite
+def models(draw: st.DrawFn, poolings: tuple[Any, ...] = ("last",)) -> RNNClassifier:
+    """Such a model of any built-in cell."""
+    return make(
+        cell=draw(st.sampled_from(CELLS)),
+        num_layers=draw(st.integers(1, 2)),
+        bidirectional=draw(st.booleans()),
+        hidden_size=draw(st.integers(1, 4)),
+        pooling=draw(st.sampled_from(poolings)),
+        seed=draw(strategies.seeds),
+    )
+
+
+def one_at_a_time(model: RNNClassifier, texts: list[str]) -> Tensor:
+    """Return what the for-loop gives for each text by itself."""
+    with torch.no_grad():
+        return logits(model, [LETTERS.encode(text) for text in texts])
+
+
+def tree_of(texts: list[str]) -> Any:
+    lengths = np.array([len(text) for text in texts])
+    ids = [LETTERS.encode(text).tolist() for text in texts]
+
+    def read(chosen: Ids, step: int) -> Ids:
+        return np.array([ids[one][step] for one in chosen])
+
+    return build_tree(read, lengths)
+
+
+@given(st.lists(st.text("abc", max_size=6), min_size=1, max_size=60))
+def test_a_tree_holds_each_distinct_prefix_once(texts: list[str]) -> None:
+    tree = tree_of(texts)
+    prefixes = [""]
+    seen = []
+    for depth, level in enumerate(tree.levels, start=1):
+        symbols = LETTERS.decode(level.symbols.tolist())
+        prefixes = [prefixes[parent] + symbol for parent, symbol in zip(level.parents, symbols, strict=True)]
+        assert sorted(prefixes) == sorted({text[:depth] for text in texts if len(text) >= depth})
+        for index, node in zip(level.ended, level.ends, strict=True):
+            assert texts[index] == prefixes[node]
+        seen += level.ended.tolist()
+    for index, node in zip(tree.rest, tree.starts, strict=True):
+        assert texts[index][: len(tree.levels)] == prefixes[node]
+        assert len(texts[index]) > len(tree.levels)
+    assert sorted([*seen, *tree.rest.tolist()]) == [index for index, text in enumerate(texts) if text]
+    depths = range(1, len(tree.levels) + 1)
+    rows = sum(len(text) >= depth for depth in depths for text in texts)
+    assert tree.saved == rows - sum(len(level.symbols) for level in tree.levels)
+    assert tree.rest.tolist() == sorted(tree.rest.tolist(), key=lambda index: -len(texts[index]))
+
+
+@given(many_texts, st.integers(0, 3))
+def test_pairs_are_numbered_alike_by_table_and_by_sorting(texts: list[str], largest: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("seqclf.models.execution.prefix_tree._LARGEST_TABLE", largest)
+        sorted_tree = tree_of(texts)
+    for one, other in zip(sorted_tree.levels, tree_of(texts).levels, strict=True):
+        assert one.symbols.tolist() == other.symbols.tolist()
+        assert one.parents.tolist() == other.parents.tolist()
+        assert one.ends.tolist() == other.ends.tolist()
+
+
+@given(models(), st.lists(letters, min_size=1, max_size=12), st.integers(1, 6), st.integers(1, 200))
+def test_sharing_gives_the_answers_of_one_sequence_at_a_time(
+    model: RNNClassifier, texts: list[str], block: int, kept: int
+) -> None:
+    texts *= 3  # so that something is shared
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared, "_BLOCK", block)
+        patch.setattr(shared, "_KEPT_FLOATS", kept)
+        found = inference.compute_logits(model, inference.encode_for(model, texts), batch_size=4)
+    torch.testing.assert_close(found, one_at_a_time(model, texts))
+
+
+@given(models(("last", "last", "mean")), many_texts, st.integers(1, 100), st.integers(1, 4))
+def test_a_predictor_gives_the_answers_of_one_sequence_at_a_time(
+    model: RNNClassifier, texts: list[str], kept: int, depth: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cached, "_KEPT_FLOATS", kept)
+        patch.setattr(cached, "_KEPT_DEPTH", depth)
+        predictor = Predictor(model)
+        found = np.stack([predictor.predict_proba(text) for text in texts])
+        labels = [predictor.predict(text) for text in texts]
+    expected = one_at_a_time(model, texts)
+    np.testing.assert_allclose(found, expected.softmax(1).numpy(), rtol=1e-9, atol=1e-12)
+    assert labels == found.argmax(1).tolist()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_predictor_is_as_exact_in_float32(cell: Any) -> None:
+    model = RNNClassifier(3, vocab_size=5, vocabulary=LETTERS, cell=cell, hidden_size=64, num_layers=2, seed=0)
+    predictor, texts = Predictor(model), ["abc", "abcab", "c" * 50]
+    found = np.stack([predictor.predict_proba(text) for text in texts])
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, predict_proba(model, texts), rtol=1e-5)
+
+
+def test_something_is_shared_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without this, the laws above would hold for a sharing that never happens."""
+    model = make()
+    steps: list[int] = []
+    original = RunningLayers.step
+
+    def counted(self: Any, ids: Tensor, *states: Any) -> None:
+        steps.append(len(ids))
+        original(self, ids, *states)
+
+    monkeypatch.setattr(RunningLayers, "step", counted)
+    predict(model, ["abca", "abcb", "abcc", "abca"] * 5)
+    assert sum(steps) == 6  # a, ab, abc, and three ends
+    predictor = Predictor(model)
+    (memory,) = predictor._cached.memories
+    for text in ("abca", "abcb", "abca"):
+        predictor.predict(text)
+    assert memory.kept == 5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pooling": "mean"},
+        {"pooling": ("last", "max")},
+        {"num_layers": 2, "bidirectional": True},
+        {"cell": nn.GRUCell},
+        {"execution": "padded"},
+    ],
+)
+def test_what_does_not_share_goes_by_batches(options: dict[str, Any]) -> None:
+    model = make(**options)
+    assert not shares_prefixes(model)
+    texts = ["ab", "abc", "ab"] * 4
+    torch.testing.assert_close(
+        torch.from_numpy(predict_proba(model, texts)), one_at_a_time(model, texts).softmax(1), check_dtype=False
+    )
+    assert Predictor(model).predict("ab") == predict(model, ["ab"])[0]
+
+
+def test_sequences_that_begin_otherwise_are_left_to_batches() -> None:
+    model = make()
+    store = inference.encode_for(model, ["abcabc", "bcabca", "cabcab"])
+    assert SharedPrefixes(model).pool(store, np.arange(3)) is None
+
+
+@pytest.mark.parametrize("policy", ["zero", "skip"])
+def test_empty_sequences(policy: Any) -> None:
+    model = make(empty=policy, classes=["x", "y", "z"])
+    texts = ["ab", "", "ab", "a", ""] * 3
+    predictor = Predictor(model)
+    labels = predict(model, texts)
+    assert [predictor.predict(text) for text in texts] == labels
+    assert list(predictor.predict_iter(texts, chunk_size=2)) == labels
+    assert (labels[1] is None) == (policy == "skip")
+    found = np.stack([predictor.predict_proba(text) for text in texts])
+    np.testing.assert_allclose(found, predict_proba(model, texts), equal_nan=True)
+
+
+def test_a_stream_is_taken_a_chunk_at_a_time() -> None:
+    model = make()
+    taken = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield "abc"[: 1 + taken % 3]
+
+    predictor = Predictor(model)
+    stream = predictor.predict_iter(endless(), chunk_size=5)
+    assert next(stream) == predictor.predict("ab")
+    assert taken == 5
+    assert [next(stream) for _ in range(5)] == predict(model, ["abc", "a", "ab", "abc", "a"])
+    assert taken == 10
+    probabilities = predictor.predict_proba_iter(iter(["a", "b"]), chunk_size=1)
+    np.testing.assert_allclose(np.stack(list(probabilities)), predict_proba(model, ["a", "b"]))
+
+
+def test_a_predictor_keeps_the_weights_that_it_was_made_with() -> None:
+    model = make()
+    predictor, before = Predictor(model), predict_proba(model, ["abc"])[0]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+    np.testing.assert_allclose(predictor.predict_proba("abc"), before)
+    assert not np.allclose(predict_proba(model, ["abc"])[0], before)
+
+
+def test_float_sequences() -> None:
+    model = RNNClassifier(3, input_size=2, hidden_size=4, seed=0).double()
+    sequences = [np.ones((3, 2)), np.zeros((1, 2))]
+    predictor = Predictor(model)
+    np.testing.assert_allclose(predictor.predict_proba(sequences[0]), predict_proba(model, sequences)[0])
+    assert list(predictor.predict_iter(sequences)) == predict(model, sequences)
+    assert repr(predictor) == "Predictor(3 classes, by forward calls)"
+
+
+def test_tokens_and_the_repr() -> None:
+    words = Vocabulary(["to", "be"])
+    model = RNNClassifier(2, vocab_size=len(words), vocabulary=words, hidden_size=4, seed=0)
+    predictor = Predictor(model)
+    assert predictor.predict(["to", "be", "or"]) == predict(model, [["to", "be", "or"]])[0]
+    assert repr(predictor) == "Predictor(2 classes, fast)"
+    with pytest.raises(InvalidDataError, match=r"hashable symbols other than floats; got list of float \(sequence 0\)"):
+        predictor.predict([0.5])
+    with pytest.raises(InvalidDataError, match=r"symbols must be hashable; got list \(sequence 0, position 1\)"):
+        predictor.predict(["to", ["be"]])
+
+
+def test_errors() -> None:
+    model = make()
+    predictor = Predictor(model)
+    with pytest.raises(InvalidDataError, match=r"must be strings for a vocabulary of text; got int \(sequence 0\)"):
+        predictor.predict(3)
+    with pytest.raises(InvalidDataError, match=r"must not be empty; got length 0 \(sequence 0\)"):
+        predictor.predict("")
+    with pytest.raises(InvalidDataError, match=r"got length 0 \(sequence 1\).*Counted from sequence 2 of the stream"):
+        list(predictor.predict_iter(["a", "b", "c", ""], chunk_size=2))
+    with pytest.raises(InvalidArgumentError, match="chunk_size must be an integer of at least 1; got 0"):
+        next(predictor.predict_iter(["a"], chunk_size=0))
+    with pytest.raises(InvalidArgumentError, match="model must have a vocabulary to encode raw sequences"):
+        Predictor(RNNClassifier(2, vocab_size=4))
+    with torch.no_grad():
+        model.embedding = nn.Embedding(2, 3, padding_idx=0, dtype=torch.float64)
+    with pytest.raises(InvalidDataError, match="ids must be from 0 to 1; got others"):
+        predict(model, ["abc"] * 5)
+
+
+def test_strict_vocabularies_refuse_single_symbols_alike() -> None:
+    strict = Vocabulary("ab", strict=True)
+    with pytest.raises(InvalidDataError, match=r"is strict; got 'c' \(sequence 0, position 1\)"):
+        strict.to_ids("bc")
+
+
+@given(st.text(max_size=8))
+def test_ids_of_one_text_are_those_of_encode(text: str) -> None:
+    assert LETTERS.to_ids(text) == LETTERS.encode(text).tolist()
