@@ -9,7 +9,7 @@ and on two.
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def train_step(model: RNNClassifier, batch: Batch) -> Callable[[], None]:
     return step
 
 
-def take_turns(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+def take_turns(steps: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
     """Return the median milliseconds of each step, over rounds in which each is made once."""
     found: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(rounds + 2):

@@ -1,0 +1,55 @@
+"""Suites: which points are measured."""
+
+from dataclasses import replace
+
+from benchmarks.config import CellName, Config
+
+BATCH_SIZES = (1, 10, 30, 64, 256, 1024)
+_LARGE = (64, 256, 1024)
+_CELLS: tuple[CellName, ...] = ("lstm", "gru")
+
+
+def core() -> list[Config]:
+    """Return what must be shown: every batch size, both sizes of the state, short and long sequences."""
+    small = [_named(Config(cell=cell, batch_size=size)) for cell in _CELLS for size in BATCH_SIZES]
+    large = [Config(cell=cell, hidden=256, batch_size=size) for cell in _CELLS for size in _LARGE]
+    long = [Config(work="50-400", cell=cell, batch_size=32) for cell in _CELLS]
+    longer = [Config(work="1000-2000", cell=cell, batch_size=16) for cell in _CELLS]
+    whole = [
+        Config(work="all names", cell=cell, batch_size=size, tasks=("predict",)) for cell in _CELLS for size in _LARGE
+    ]
+    return small + large + long + longer + whole
+
+
+def full() -> list[Config]:
+    """Return the core and what lies around it, with one thing varied at a time: the whole product would take days."""
+    varied = [
+        _named(replace(point, **change))
+        for size in BATCH_SIZES
+        for point in [Config(batch_size=size)]
+        for change in ({"threads": 1}, {"cell": "rnn"}, {"layers": 2}, {"bidirectional": True}, {"hidden": 256})
+    ]
+    one_thread = [replace(point, threads=1) for point in core() if point.work != "names" or point.cell == "gru"]
+    pairs = [
+        Config(cell=cell, layers=2, bidirectional=True, batch_size=64, hidden=hidden)
+        for cell in _CELLS
+        for hidden in (128, 256)
+    ]
+    long = [
+        Config(work="50-400", batch_size=32, **change)
+        for change in ({"cell": "rnn"}, {"layers": 2}, {"bidirectional": True})
+    ]
+    return list(dict.fromkeys(core() + varied + one_thread + pairs + long))
+
+
+def quick() -> list[Config]:
+    """Return what shows in seconds that everything runs; its figures mean nothing."""
+    return [
+        Config(work="sample", hidden=32, batch_size=10, tasks=("train", "predict", "predict-one")),
+        Config(work="sample", cell="gru", hidden=32, batch_size=64, threads=1),
+    ]
+
+
+def _named(point: Config) -> Config:
+    """Add names one at a time to a point of batch size 1."""
+    return replace(point, tasks=("train", "predict", "predict-one")) if point.batch_size == 1 else point
