@@ -128,8 +128,8 @@ class Vocabulary:
             >>> Vocabulary.build(["abba"]).to_ids("abc")
             [2, 3, 1]
         """
-        if self.is_text:
-            _check_text(sequence, 0)
+        if self.is_text and not isinstance(sequence, str):
+            raise _not_text([sequence])
         symbols: Any = sequence if self.is_text else _token_list(sequence, 0)
         try:
             ids = [self._ids.get(symbol, self.unknown_id) for symbol in symbols]
@@ -155,7 +155,7 @@ class Vocabulary:
             (tensor([2, 3, 4, 2, 3]), tensor([0, 2, 2, 5]))
         """
         values = self._encode_text(sequences) if self.is_text else self._encode_tokens(sequences)
-        lengths = np.fromiter((len(sequence) for sequence in sequences), np.int64, len(sequences))
+        lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         if self.strict:
             self._refuse_unknown(sequences, values, offsets)
@@ -284,10 +284,12 @@ class Vocabulary:
         return f"Vocabulary({len(self)} ids, {kind}: {first}{more}{', strict' if self.strict else ''})"
 
     def _encode_text(self, sequences: Sequence[Any]) -> npt.NDArray[np.int64]:
-        for index, sequence in enumerate(sequences):
-            _check_text(sequence, index)
+        try:
+            text = "".join(sequences)
+        except TypeError:
+            raise _not_text(sequences) from None
         assert self._table is not None
-        codes = np.frombuffer("".join(sequences).encode("utf-32-le", "surrogatepass"), "<u4")
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
         found: npt.NDArray[np.int64] = self._table[np.minimum(codes, len(self._table) - 1)]
         return found
 
@@ -346,12 +348,12 @@ def _count(sequences: list[Any]) -> tuple[Counter[Any], bool]:
         raise _unhashable(lists) from None
 
 
-def _check_text(sequence: Any, index: int) -> None:
-    if not isinstance(sequence, str):
-        raise InvalidDataError(
-            f"sequences must be strings for a vocabulary of text; got {type(sequence).__name__} "
-            f"(sequence {index}). Join the symbols, or build a vocabulary of tokens."
-        )
+def _not_text(sequences: Sequence[Any]) -> InvalidDataError:
+    index = next(index for index, sequence in enumerate(sequences) if not isinstance(sequence, str))
+    return InvalidDataError(
+        f"sequences must be strings for a vocabulary of text; got {type(sequences[index]).__name__} "
+        f"(sequence {index}). Join the symbols, or build a vocabulary of tokens."
+    )
 
 
 def _token_list(sequence: Any, index: int) -> list[Any]:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -189,7 +189,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             (True, False)
         """
         digest = hashlib.sha256()
-        for tensor in (self.sequences.values, self.sequences.offsets, self.labels):
+        for tensor in (self.sequences.values, self.sequences.offsets.long(), self.labels):
             digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
             digest.update(tensor.contiguous().numpy().data)
         vocabulary = self.vocabulary
@@ -332,11 +332,12 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
 
 def _index_labels(labels: list[Any], classes: Sequence[Any] | None) -> tuple[tuple[Any, ...], Tensor]:
     """Return the classes and the index of each label among them."""
-    labels = [_plain(label) for label in labels]
+    if any(issubclass(kind, np.generic | Tensor) for kind in set(map(type, labels))):
+        labels = [_plain(label) for label in labels]
     try:
         classes = tuple(sort_symbols(set(labels)) if classes is None else map(_plain, classes))
         table = {label: index for index, label in enumerate(classes)}
-        numbers = [table.get(label, -1) for label in labels]
+        numbers = list(map(table.get, labels, repeat(-1)))
     except TypeError as error:
         raise InvalidDataError(f"labels must be hashable; got {error}. Use strings or integers.") from None
     if len(table) != len(classes):

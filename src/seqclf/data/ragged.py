@@ -21,16 +21,20 @@ class Ragged:
 
     Attributes:
         values: All steps: integer ids of shape (N,), or features of shape (N, F).
-        offsets: Where each sequence starts, and where the last one ends: int64 of shape (len + 1,).
+        offsets: Where each sequence starts, and where the last one ends: (len + 1,), of int32 where that suffices, as
+            among short sequences they take more memory than the ids.
     """
 
     values: Tensor
     offsets: Tensor
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "offsets", compact(self.offsets, int(self.offsets[-1]) + 1, (torch.int32,)))
+
     @cached_property
     def lengths(self) -> Tensor:
         """The number of steps of each sequence: int64 of shape (len,)."""
-        return self.offsets[1:] - self.offsets[:-1]
+        return (self.offsets[1:] - self.offsets[:-1]).long()
 
     @property
     def is_tokens(self) -> bool:
@@ -74,15 +78,17 @@ class Ragged:
         return values.long() if self.is_tokens else values
 
 
-def compact(ids: Tensor, size: int) -> Tensor:
-    """Return `ids`, all below `size`, in the smallest integer type that holds them."""
-    for dtype in (torch.uint8, torch.int16, torch.int32):
+def compact(
+    numbers: Tensor, size: int, dtypes: Sequence[torch.dtype] = (torch.uint8, torch.int16, torch.int32)
+) -> Tensor:
+    """Return numbers from 0 to `size` - 1 in the first of some integer types that holds them; else as they are."""
+    for dtype in dtypes:
         if size <= torch.iinfo(dtype).max + 1:
-            return ids.to(dtype)
-    return ids
+            return numbers.to(dtype)
+    return numbers
 
 
 def concatenate(first: Ragged, second: Ragged) -> Ragged:
     """Return the sequences of both, in order."""
-    offsets = torch.cat([first.offsets, second.offsets[1:] + first.offsets[-1]])
+    offsets = torch.cat([first.offsets, second.offsets[1:].long() + first.offsets[-1]])
     return Ragged(torch.cat([first.values, second.values]), offsets)
