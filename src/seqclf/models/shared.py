@@ -17,7 +17,7 @@ from seqclf.models.plain import is_plain
 
 IndexArray = npt.NDArray[np.int64]
 
-_BLOCK = 256  # how many states take a step at once: as many as stay in a core's cache
+_BLOCK = 1024  # how many states take a step at once: enough work for all cores, and little enough for their caches
 _KEPT_FLOATS = 1 << 23  # about the most that the states of one level hold: 32 MiB in float32
 _WORTHWHILE = 0.1  # the part of all steps that must be saved
 
