@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seqclf import BucketBatchSampler, InvalidArgumentError
+from seqclf.data import sampling
 from tests import strategies
 
 
@@ -36,6 +38,44 @@ def test_seed_and_epoch_determine_the_order(lengths: list[int], batch_size: int,
     second = BucketBatchSampler(torch.tensor(lengths), batch_size, seed=seed)
     second.set_epoch(epoch)
     assert list(second) == passes[epoch]
+
+
+@given(
+    strategies.lengths, st.integers(1, 40), st.none() | st.integers(0, 60), st.booleans(), st.integers(1, 5), st.data()
+)
+def test_batches_of_a_few_steps_out_of_pools_are_a_partition(
+    lengths: list[int], batch_size: int, more: int | None, shuffle: bool, window: int, data: st.DataObject
+) -> None:
+    max_tokens = None if more is None else max(1, *lengths) + more
+    block = data.draw(st.integers(1, 4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "_BLOCK", block)
+        patch.setattr(sampling, "_POOL", block * data.draw(st.integers(1, 4)))
+        sampler = BucketBatchSampler(lengths, batch_size, max_tokens=max_tokens, shuffle=shuffle, window=window)
+        count = len(sampler)
+        batches = list(sampler)
+        sampler.set_epoch(0)
+        assert list(sampler) == batches
+    assert len(batches) == count
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    assert all(1 <= len(batch) <= batch_size for batch in batches)
+    if max_tokens is None:
+        assert len(batches) == -(-len(lengths) // batch_size)
+    else:
+        assert all(len(batch) * max(lengths[index] for index in batch) <= max_tokens for batch in batches)
+
+
+def test_batches_hold_as_many_steps_as_they_may() -> None:
+    batches = list(BucketBatchSampler([1] * 12 + [4] * 5, 8, max_tokens=10, shuffle=False))
+    assert list(map(len, batches)) == [8, 4, 2, 2, 1]
+
+
+def test_pools_take_from_everywhere() -> None:
+    count = (1 << 18) + 1000
+    batches = BucketBatchSampler(np.ones(count, np.uint8), 256, window=1).arrays()
+    first = np.concatenate([next(batches) for _ in range(4)])
+    assert len(np.unique(first)) == 1024
+    assert np.histogram(first, 8, (0, count))[0].min() > 64  # of 128 that are to be expected
 
 
 def test_epochs_and_seeds_differ() -> None:
@@ -78,3 +118,11 @@ def test_bad_numbers() -> None:
         BucketBatchSampler([1], 1, window=0)
     with pytest.raises(InvalidArgumentError, match="epoch must be an integer of at least 0; got -1"):
         BucketBatchSampler([1], 1).set_epoch(-1)
+    with pytest.raises(InvalidArgumentError, match="max_tokens must be an integer of at least 1; got 0"):
+        BucketBatchSampler([1], 1, max_tokens=0)
+    with pytest.raises(
+        InvalidArgumentError, match=r"length of every sequence; got 4 for one of 5 steps \(sequence 1\)"
+    ):
+        BucketBatchSampler([1, 5], 1, max_tokens=4)
+    with pytest.raises(InvalidArgumentError, match="drop_last must be False with max_tokens"):
+        BucketBatchSampler([1], 1, max_tokens=4, drop_last=True)
