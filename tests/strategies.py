@@ -112,3 +112,16 @@ def letters_dataset(
     return SequenceDataset.from_pairs(
         [(text, text[-1]) for text in texts], classes=list(alphabet), vocabulary=vocabulary
     )
+
+
+def random_features(count: int = 30, seed: int = 0) -> SequenceDataset:
+    """Float sequences of two classes, of which one is a little higher."""
+    rng = np.random.default_rng(seed)
+    traces = [rng.normal(number % 2, 1, (rng.integers(1, 9), INPUT_SIZE)) for number in range(count)]
+    return SequenceDataset.from_sequences(traces, [number % 2 for number in range(count)])
+
+
+small_tensors = st.tuples(
+    st.sampled_from([torch.float32, torch.float64, torch.int64, torch.uint8, torch.bool]),
+    st.lists(st.integers(0, 3), max_size=2),
+).map(lambda pair: torch.arange(int(np.prod(pair[1]))).reshape(pair[1]).to(pair[0]))

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from torch import nn
 
-import seqclf.persistence
+import seqclf.tensor_file
 from seqclf import (
     FileFormatError,
     InvalidArgumentError,
@@ -133,10 +133,10 @@ def test_any_altered_byte_is_noticed(path: Path) -> None:
 def rewrite(path: Path, change: Any) -> None:
     """Change the description of a model file, with a checksum that fits: what a newer or hostile writer could do."""
     content = path.read_bytes()
-    metadata = seqclf.persistence._metadata(content)
+    metadata = seqclf.tensor_file._metadata(content)
     tensors = {name: tensor.contiguous() for name, tensor in load(path).state_dict().items()}
     description = json.dumps(change(json.loads(metadata["seqclf"])))
-    digest = seqclf.persistence._digest(description, tensors)
+    digest = seqclf.tensor_file._digest(description, tensors)
     path.write_bytes(safetensors.torch.save(tensors, {"seqclf": description, "seqclf_sha256": digest}))
 
 
@@ -165,11 +165,11 @@ def test_descriptions_that_do_not_fit(path: Path, change: Any, message: str) -> 
 def test_files_of_other_kinds(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"model file must exist; got no file at .*none"):
         load(tmp_path / "none")
-    with pytest.raises(FileFormatError, match=r"model file must be readable"):
+    with pytest.raises(FileFormatError, match=r"model file must be a file; got something else at "):
         load(tmp_path)
     header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
     (tmp_path / "other").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
-    with pytest.raises(FileFormatError, match=r"must be one that seqclf\.save wrote; got another"):
+    with pytest.raises(FileFormatError, match=r"must be one that seqclf wrote as such; got another"):
         load(tmp_path / "other")
     torch.save({"a": 1}, tmp_path / "pickle")
     with pytest.raises(FileFormatError, match=r"model file must be whole"):

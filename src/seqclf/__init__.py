@@ -23,13 +23,15 @@ from seqclf.persistence import load, save
 from seqclf.plotting import plot_confusion, plot_history, plot_study
 from seqclf.study import StudyResult, run_study
 from seqclf.training.calibration import adjust_priors, calibrate
+from seqclf.training.checkpoint import Checkpoint
 from seqclf.training.compare import Comparison, compare
 from seqclf.training.evaluate import Evaluation, evaluate
-from seqclf.training.fit import EpochEnd, fit
+from seqclf.training.fit import fit
 from seqclf.training.history import History
 from seqclf.training.inference import predict, predict_prefixes, predict_proba
 from seqclf.training.interval import Interval
 from seqclf.training.predictor import Predictor
+from seqclf.training.run import EpochEnd
 from seqclf.training.stopping import EarlyStopping
 from seqclf.verify import BatchingReport, verify_batching
 from seqclf.vocabulary import Vocabulary
@@ -39,6 +41,7 @@ __all__ = [
     "BatchingError",
     "BatchingReport",
     "BucketBatchSampler",
+    "Checkpoint",
     "Comparison",
     "DataReport",
     "DownloadError",

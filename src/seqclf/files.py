@@ -28,14 +28,32 @@ def write_atomically(path: PathLike, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise FileFormatError(
+            f"{path.name} must be writable; got {error.strerror} at {path}. Make room, or choose another place."
+        ) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
+def _sync_folder(folder: Path) -> None:
+    """Let the names in a folder outlast a power cut too, where the system can say so."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def read_bytes(path: PathLike, what: str) -> bytes:
     """Return the content of `path`; `what` names the kind of file in the error."""
     path = Path(path)
+    if path.exists() and not path.is_file():  # a folder; or a pipe or device, which might never end
+        raise FileFormatError(f"{what} must be a file; got something else at {path}. Check the path.")
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -1,33 +1,28 @@
 """Saving and loading models: tensors and JSON in one safetensors file, never a pickle."""
 
-import hashlib
 import inspect
-import json
-from collections.abc import Mapping
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from seqclf._version import __version__
 from seqclf.cells.protocol import CellFactory
 from seqclf.cells.table import KNOWN_CELLS, cell_name
 from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
-from seqclf.files import PathLike, read_bytes, write_atomically
+from seqclf.files import PathLike
 from seqclf.models.classifier import RNNClassifier
+from seqclf.tensor_file import read_tensor_file, write_tensor_file
 from seqclf.vocabulary import Vocabulary
 
 __all__ = ["load", "save"]
 
 _VERSION = 2  # 1 had fewer options; what a file does not say has its default
-_KEY = "seqclf"  # the file's metadata: this key holds the description, the next one its digest with the tensors
-_DIGEST = "seqclf_sha256"
+_KIND = "seqclf"
 
 # The arguments of RNNClassifier that are saved as they are; the others need a form of their own, or are not kept.
 _APART = ("self", "cell", "pooling", "classes", "vocabulary", "seed")
-_OPTIONS = [name for name in inspect.signature(RNNClassifier.__init__).parameters if name not in _APART]
+OPTIONS = [name for name in inspect.signature(RNNClassifier.__init__).parameters if name not in _APART]
 
 
 def save(model: RNNClassifier, path: PathLike) -> None:
@@ -56,10 +51,7 @@ def save(model: RNNClassifier, path: PathLike) -> None:
         >>> predict(again, ["ab"]) == predict(model, ["ab"])
         True
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    description = json.dumps(describe_model(model))
-    metadata = {_KEY: description, _DIGEST: _digest(description, tensors)}
-    write_atomically(path, safetensors.torch.save(tensors, metadata))
+    write_tensor_file(path, _KIND, describe_model(model), model.state_dict())
 
 
 def load(path: PathLike, *, cell: CellFactory | None = None, pooling: nn.Module | None = None) -> RNNClassifier:
@@ -90,20 +82,8 @@ def load(path: PathLike, *, cell: CellFactory | None = None, pooling: nn.Module 
         >>> model.training, model.num_classes
         (False, 2)
     """
-    content = read_bytes(path, "model file")
-    try:
-        tensors = safetensors.torch.load(content)
-        metadata = _metadata(content)
-    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
-        raise FileFormatError(f"model file must be whole; got {error} in {path}. Restore or save it again.") from None
-    if _KEY not in metadata or _DIGEST not in metadata:
-        raise FileFormatError(f"model file must be one that seqclf.save wrote; got another in {path}. Check the path.")
-    if metadata[_DIGEST] != _digest(metadata[_KEY], tensors):
-        raise FileFormatError(
-            f"model file must have the checksum that it was saved with; got another in {path}. "
-            "It was damaged or altered: restore or save it again."
-        )
-    return _build(_parse(metadata[_KEY], path), tensors, path, cell, pooling)
+    description, tensors = read_tensor_file(path, _KIND, "model file")
+    return _build(_check_version(description, path), tensors, path, cell, pooling)
 
 
 def describe_model(model: RNNClassifier) -> dict[str, Any]:
@@ -117,7 +97,7 @@ def describe_model(model: RNNClassifier) -> dict[str, Any]:
     return {
         "version": _VERSION,
         "seqclf": __version__,
-        "model": {name: getattr(model, name) for name in _OPTIONS},
+        "model": {name: getattr(model, name) for name in OPTIONS},
         "cell": cell_name(model.cell),
         "pooling": list(model.pooling_names) or "custom",
         "classes": None if model.classes is None else list(model.classes),
@@ -125,25 +105,7 @@ def describe_model(model: RNNClassifier) -> dict[str, Any]:
     }
 
 
-def _digest(description: str, tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of the description and of the name, type, shape and bytes of every tensor."""
-    digest = hashlib.sha256(description.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _metadata(content: bytes) -> dict[str, str]:
-    """Return the text metadata of a safetensors file: 8 bytes of header length, then the header, which is JSON."""
-    size = int.from_bytes(content[:8], "little")
-    metadata = json.loads(content[8 : 8 + size]).get("__metadata__", {})
-    return {str(name): str(value) for name, value in metadata.items()}
-
-
-def _parse(description: str, path: PathLike) -> dict[str, Any]:
-    content = json.loads(description)
+def _check_version(content: Any, path: PathLike) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise FileFormatError(
             f"model file must hold a description; got {type(content).__name__} in {path}. Save it with seqclf.save."

@@ -4,6 +4,7 @@ Legend: B sequences in a batch, T steps of the longest of them, F features a ste
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +17,17 @@ from seqclf.data.ragged import Ragged
 
 IndexArray = npt.NDArray[np.int64]
 
-_CHUNK_STEPS = (
-    1 << 16
-)  # how many steps, about, are laid out at once: enough to make the cost of a batch that of a slice
+_CHUNK_STEPS = 1 << 16  # how many steps, about, are laid out at once: so many that a batch costs no more than a slice
 
 
-def pack_batches(store: Ragged, labels: Tensor | None, batches: Iterable[IndexArray]) -> Iterator[Batch]:
+def pack_batches(
+    store: Ragged,
+    labels: Tensor | None,
+    batches: Iterable[IndexArray],
+    device: torch.device | str = "cpu",
+    *,
+    skip: int = 0,
+) -> Iterator[Batch]:
     """Yield a packed `Batch` for each array of indices; in each the longest sequence comes first.
 
     That order is part of the batch: `batch.indices` tells it, and lengths and labels have it too, so that nobody needs
@@ -32,13 +38,18 @@ def pack_batches(store: Ragged, labels: Tensor | None, batches: Iterable[IndexAr
         store: The sequences.
         labels: Their class indices, (len,), if there are any.
         batches: The indices of each batch.
+        device: Where inputs and labels shall be. Many batches go there in one copy.
+        skip: How many batches to leave out at the beginning. All others lie in memory as they would without.
     """
     lengths = store.lengths.numpy()
     if not lengths.all():
-        yield from (_pad(store, labels, torch.from_numpy(indices)) for indices in batches)
+        for indices in islice(batches, skip, None):
+            yield _pad(store, labels, torch.from_numpy(indices)).to(device)
         return
     for chunk in _chunks(batches, lengths):
-        yield from _pack(store, labels, chunk, lengths)
+        if skip < len(chunk):
+            yield from islice(_pack(store, labels, chunk, lengths, device), skip, None)
+        skip = max(0, skip - len(chunk))
 
 
 def _pad(store: Ragged, labels: Tensor | None, indices: Tensor) -> Batch:
@@ -60,7 +71,13 @@ def _chunks(batches: Iterable[IndexArray], lengths: IndexArray) -> Iterator[list
         yield chunk
 
 
-def _pack(store: Ragged, labels: Tensor | None, batches: list[IndexArray], all_lengths: IndexArray) -> Iterator[Batch]:
+def _pack(
+    store: Ragged,
+    labels: Tensor | None,
+    batches: list[IndexArray],
+    all_lengths: IndexArray,
+    device: torch.device | str,
+) -> Iterator[Batch]:
     """Lay out several batches, one behind the other, by arithmetic on whole arrays; then cut them apart."""
     counts = np.array([len(indices) for indices in batches])
     number = np.repeat(np.arange(len(batches)), counts)  # of the batch of each sequence
@@ -77,10 +94,10 @@ def _pack(store: Ragged, labels: Tensor | None, batches: list[IndexArray], all_l
     source = np.empty(len(step), np.int64)  # where the row of the packed batches stands in the store
     source[(sizes.cumsum() - sizes)[cell] + rank[sequence]] = store.offsets.numpy()[indices[sequence]] + step
 
-    values = store.steps(torch.from_numpy(source))
+    values = store.steps(torch.from_numpy(source)).to(device)
     table = torch.from_numpy(sizes.reshape(len(batches), longest))
     chosen, lengths_of = torch.from_numpy(indices), torch.from_numpy(lengths)
-    labels_of = None if labels is None else labels[chosen]
+    labels_of = None if labels is None else labels[chosen].to(device)
     row = start = 0
     for batch, (count, steps) in enumerate(zip(counts.tolist(), table.sum(1).tolist(), strict=True)):
         batch_sizes = table[batch, : lengths[start]]

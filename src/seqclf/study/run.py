@@ -17,8 +17,9 @@ from seqclf.persistence import describe_model, load
 from seqclf.study.options import FIT_OPTIONS, MODEL_OPTIONS, Options, make_optimizer, make_scheduler
 from seqclf.training.calibration import adjust_priors, calibrate
 from seqclf.training.evaluate import Evaluation, evaluate
-from seqclf.training.fit import EpochEnd, fit
+from seqclf.training.fit import fit
 from seqclf.training.history import History
+from seqclf.training.run import EpochEnd
 
 __all__ = ["Run"]
 

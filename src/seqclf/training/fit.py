@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
@@ -15,47 +15,21 @@ from seqclf.checks import check_choice, check_int, check_probability
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError
+from seqclf.files import PathLike
 from seqclf.models.classifier import RNNClassifier
 from seqclf.seeding import seeded
-from seqclf.training.evaluate import evaluate
+from seqclf.training.checkpoint import Checkpoint, Checkpoints
 from seqclf.training.history import History
 from seqclf.training.inference import admit
+from seqclf.training.interrupt import deferred_interrupts
+from seqclf.training.run import Callback, Run
 from seqclf.training.stopping import BestSoFar, EarlyStopping
 from seqclf.training.trainer import SchedulerFactory, Trainer
 
-__all__ = ["EpochEnd", "fit"]
+__all__ = ["fit"]
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 ClassWeight = Literal["balanced"] | Mapping[Any, float] | Sequence[float] | Tensor
-
-
-@dataclass(frozen=True)
-class EpochEnd:
-    """What a callback of `fit` is given when an epoch has ended.
-
-    Attributes:
-        epoch: The index of the epoch, from 0.
-        model: The model as it is now. Callbacks may look and copy, and should not change it.
-        optimizer: The optimiser as it is now.
-        history: The measures up to now, this epoch's included.
-
-    Example:
-        >>> from seqclf import RNNClassifier, SequenceDataset, fit
-        >>> train = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b")])
-        >>> def stop_soon(end: EpochEnd) -> bool:
-        ...     return end.epoch == 1
-        >>> history = fit(RNNClassifier.for_dataset(train), train, callbacks=[stop_soon], progress=False)
-        >>> history.epochs, history.stopped_by
-        (2, 'callback')
-    """
-
-    epoch: int
-    model: RNNClassifier
-    optimizer: Optimizer
-    history: History
-
-
-Callback = Callable[[EpochEnd], bool | None]
 
 
 def fit(
@@ -65,6 +39,7 @@ def fit(
     validation_data: SequenceDataset | None = None,
     epochs: int = 10,
     batch_size: int = 32,
+    max_tokens: int | None = None,
     optimizer: Optimizer | OptimizerFactory | None = None,
     scheduler: LRScheduler | SchedulerFactory | None = None,
     scheduler_interval: Literal["epoch", "step"] | None = None,
@@ -75,6 +50,8 @@ def fit(
     callbacks: Sequence[Callback] = (),
     seed: int = 0,
     device: torch.device | str = "auto",
+    checkpoint: PathLike | Checkpoint | None = None,
+    resume: bool = False,
     progress: bool = True,
 ) -> History:
     """Train `model` on `train` by minimising the mean negative log-likelihood, and return what was measured.
@@ -83,12 +60,20 @@ def fit(
     in eval mode and without gradients. The same model, data, arguments and seed give the same weights on the same
     machine; torch's global random state is left as it was.
 
+    With `checkpoint` the state of the run is written into a folder while it goes on: at the end of each epoch and every
+    minute, or as a `Checkpoint` says. A run that was killed at any moment goes on with `resume=True` and the same
+    arguments, and ends, on the same machine, with the same weights and measures bit for bit as one that was never
+    interrupted; only `seconds` differ. `epochs` may be changed. The first Ctrl-C writes the state and returns what was
+    measured, `stopped_by` being `"interrupted"`; the second stops at once. What callbacks keep is not written.
+
     Args:
         model: The model. It is trained in place, and moved to `device`.
         train: The training data, encoded with the model's vocabulary.
         validation_data: What `val_loss` and `val_accuracy` are measured on.
         epochs: How many times to go through the data, at most.
         batch_size: How many sequences make one update.
+        max_tokens: The most steps that a batch may hold, padding included: sequences times the length of the longest.
+            Where that is less than `batch_size` sequences, fewer make the update. None is no limit.
         optimizer: A torch optimiser over the model's parameters, or a callable that makes one from them. None is
             AdamW with a learning rate of 0.002 and torch's other defaults.
         scheduler: A torch scheduler over that optimiser, or a callable that makes one from it.
@@ -104,10 +89,14 @@ def fit(
         callbacks: Called with an `EpochEnd` after each epoch; one that returns True ends the training.
         seed: The seed of the order of the batches and of dropout.
         device: Where to train: `"auto"` is CUDA where there is one, else the CPU.
+        checkpoint: The folder to write the state of the run into, or a `Checkpoint` that also says how often.
+        resume: Whether to go on from the last checkpoint in that folder; where there is none, the run begins anew.
         progress: Whether to show a progress bar on stderr.
 
     Raises:
-        InvalidArgumentError: An argument is out of range or at odds with another.
+        InvalidArgumentError: An argument is out of range or at odds with another; or there is a checkpoint of other
+            data, of other arguments, or, without `resume`, any.
+        FileFormatError: The folder of checkpoints cannot be made, or what is in it is damaged.
         InvalidDataError: `train` or `validation_data` do not fit the model.
         TrainingError: The loss of an epoch is not a finite number.
 
@@ -128,35 +117,31 @@ def fit(
         validation_data = admit("validation_data", model, validation_data)
     rule = _check_early_stopping(early_stopping, validation_data)
     weights = _class_weights(class_weight, train)
-    sampler = BucketBatchSampler(train.lengths, batch_size, seed=seed)
+    sampler = BucketBatchSampler(train.lengths, batch_size, max_tokens=max_tokens, seed=seed)
     model.to(resolve_device(device))
     smoothing = check_probability("label_smoothing", label_smoothing)
     trainer = Trainer(model, _make_optimizer(optimizer, model), weights, smoothing, _check_clip(clip_grad_norm))
     trainer.use_scheduler(scheduler, scheduler_interval)
-    history, best = History(), BestSoFar(rule) if rule else None
+    run = Run(trainer, sampler, train, validation_data, BestSoFar(rule) if rule else None, callbacks)
+    checkpoints = _open_checkpoints(checkpoint, resume, run)
+    with (
+        seeded(seed, model.device),
+        _progress_bar(progress) as bar,
+        deferred_interrupts(wanted=checkpoints is not None) as interruption,
+        checkpoints or nullcontext(),
+    ):
+        if checkpoints is not None and (state := checkpoints.begin(resume=resume)) is not None:
+            run.load_state(state)
+        return run.go(epochs, bar, checkpoints, interruption)
 
-    with seeded(seed, model.device), _progress_bar(epochs * len(sampler), progress) as bar:
-        for epoch in range(epochs):
-            bar.set_description(f"epoch {epoch + 1}/{epochs}")
-            measures = trainer.run_epoch(train, sampler, epoch, bar)
-            if validation_data is not None:
-                result = evaluate(model, validation_data)
-                measures |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
-            trainer.end_epoch(measures)
-            history.append(measures)
-            bar.set_postfix(
-                {name: f"{measures[name]:.3f}" for name in measures if "loss" in name or "accuracy" in name}
-            )
-            if any(callback(EpochEnd(epoch, model, trainer.optimizer, history)) for callback in callbacks):
-                history.stopped_by = "callback"
-            if best and best.update(epoch, measures[best.rule.monitor], model):
-                history.stopped_by = "early_stopping"
-            if history.stopped_by != "epochs":
-                break
-    if best:
-        history.best_epoch = best.epoch
-        best.restore(model)
-    return history
+
+def _open_checkpoints(checkpoint: PathLike | Checkpoint | None, resume: bool, run: Run) -> Checkpoints | None:
+    if checkpoint is None:
+        if resume:
+            raise InvalidArgumentError("resume must come with checkpoint, the folder to go on from; got None there.")
+        return None
+    settings = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+    return Checkpoints(settings, run.about())
 
 
 def _check_early_stopping(rule: Any, validation_data: SequenceDataset | None) -> EarlyStopping | None:
@@ -227,7 +212,7 @@ def _class_weights(class_weight: ClassWeight | None, train: SequenceDataset) -> 
     return weights
 
 
-def _progress_bar(steps: int, progress: bool) -> Any:
+def _progress_bar(progress: bool) -> Any:
     """Return a bar that moves smoothly in a terminal, and writes a line every ten seconds into a log."""
     interval = 0.1 if sys.stderr.isatty() else 10.0
-    return tqdm(total=steps, disable=not progress, mininterval=interval, unit="batch", dynamic_ncols=True)
+    return tqdm(disable=not progress, mininterval=interval, unit="batch", dynamic_ncols=True)

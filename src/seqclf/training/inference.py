@@ -111,8 +111,8 @@ def predict_prefixes(
     check_int("batch_size", batch_size)
     present = np.flatnonzero(store.lengths.numpy())  # an empty sequence has no prefix
     with evaluating(model), torch.no_grad():
-        for batch in _batches(store, batch_size, present):
-            probabilities = model.prefix_logits(batch.to(model.device).inputs, batch.lengths).softmax(2).cpu().numpy()
+        for batch in _batches(store, batch_size, present, model.device):
+            probabilities = model.prefix_logits(batch.inputs, batch.lengths).softmax(2).cpu().numpy()
             assert batch.indices is not None
             for row, (index, length) in enumerate(zip(batch.indices.tolist(), batch.lengths.tolist(), strict=True)):
                 curves[index] = probabilities[row, :length]
@@ -135,8 +135,8 @@ def compute_logits(model: RNNClassifier, sequences: Ragged, batch_size: int) -> 
     wanted = np.flatnonzero(sequences.lengths.numpy() >= (0 if model.empty == "zero" else 1))
     with evaluating(model), torch.no_grad():
         for indices in _compute_shared(model, sequences, wanted, logits) if shares_prefixes(model) else [wanted]:
-            for batch in _batches(sequences, batch_size, indices):
-                logits[batch.indices] = model(batch.to(model.device).inputs, batch.lengths).cpu()
+            for batch in _batches(sequences, batch_size, indices, model.device):
+                logits[batch.indices] = model(batch.inputs, batch.lengths).cpu()
     return logits
 
 
@@ -153,12 +153,12 @@ def _compute_shared(
             logits[torch.from_numpy(indices)] = model.head(pooled)
 
 
-def _batches(sequences: Ragged, batch_size: int, wanted: IndexArray) -> Iterator[Batch]:
+def _batches(sequences: Ragged, batch_size: int, wanted: IndexArray, device: torch.device) -> Iterator[Batch]:
     """Return batches of like lengths of the sequences at some indices."""
     if len(wanted) == 0:
         return iter(())
     arrays = BucketBatchSampler(sequences.lengths[wanted], batch_size, shuffle=False).arrays()
-    return pack_batches(sequences, None, (wanted[indices] for indices in arrays))
+    return pack_batches(sequences, None, (wanted[indices] for indices in arrays), device)
 
 
 def encode_for(model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset) -> Ragged:

@@ -67,3 +67,11 @@ class BestSoFar:
         """Give `model` the weights of the best epoch, if they were kept."""
         if self.weights is not None:
             model.load_state_dict(self.weights)
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load_state` goes on from."""
+        return {"epoch": self.epoch, "value": self.value, "weights": self.weights}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.epoch, self.value, self.weights = state["epoch"], state["value"], state["weights"]

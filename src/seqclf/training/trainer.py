@@ -48,6 +48,7 @@ class Trainer:
         self.scheduler: LRScheduler | None = None
         self.interval = "epoch"
         self.learning_rate = 0.0  # of the latest update
+        self.so_far = EpochSoFar(model.device)
         held = (parameter for group in optimizer.param_groups for parameter in group["params"])
         self.parameters = list({*model.parameters(), *held})
 
@@ -65,22 +66,31 @@ class Trainer:
             )
         self.interval = interval or ("step" if isinstance(self.scheduler, OneCycleLR | CyclicLR) else "epoch")
 
-    def run_epoch(self, train: SequenceDataset, sampler: BucketBatchSampler, epoch: int, bar: Any) -> dict[str, float]:
-        """Make one update for each batch, and return the measures of the epoch."""
+    def run_epoch(
+        self, train: SequenceDataset, sampler: BucketBatchSampler, epoch: int, after_update: Callable[[], bool]
+    ) -> dict[str, float] | None:
+        """Make one update for each batch that is left of an epoch, and return the measures of the epoch.
+
+        Args:
+            train: The data.
+            sampler: Its batches.
+            epoch: Which epoch it is.
+            after_update: Called after each; where it returns True, the epoch is broken off, and None returned.
+        """
         self.model.train()
         sampler.set_epoch(epoch)
-        sums = _Sums(self.model.device)
-        directly = goes_directly(self.model)
-        padded_steps = 0
-        start = time.perf_counter()
-        for batch in pack_batches(train.sequences, train.labels, sampler.arrays()):
+        so_far, directly = self.so_far, goes_directly(self.model)
+        start = time.perf_counter() - so_far.seconds
+        batches = pack_batches(train.sequences, train.labels, sampler.arrays(), self.model.device, skip=so_far.updates)
+        for batch in batches:
             assert batch.indices is not None
-            padded_steps += len(batch) * _longest(batch)
             keys = keys_for(batch.indices, sampler.seed, epoch) if self.model.drops else None
-            on_device = batch.to(self.model.device)
-            sums.add(self._step(on_device, keys, directly), on_device.labels)
-            bar.update()
-        loss, accuracy = (total / len(train) for total in sums.read())
+            logits = self._step(batch, keys, directly)
+            so_far.add(batch, logits, time.perf_counter() - start)
+            if after_update():
+                return None
+        self.so_far = EpochSoFar(self.model.device)
+        loss, accuracy = (total / len(train) for total in so_far.sums.read())
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss must stay finite; got {loss} in epoch {epoch + 1}. "
@@ -91,8 +101,8 @@ class Trainer:
             "accuracy": accuracy,
             "learning_rate": self.learning_rate,
             "seconds": time.perf_counter() - start,
-            "steps": float(len(sampler)),
-            "padding_waste": padded_steps / max(1, int(train.lengths.sum())),
+            "steps": float(so_far.updates),
+            "padding_waste": so_far.padded_steps / max(1, int(train.lengths.sum())),
         }
 
     def _step(self, batch: Batch, keys: Tensor | None, directly: bool) -> Tensor:
@@ -123,6 +133,69 @@ class Trainer:
             self.scheduler.step(measures.get("val_loss", measures["loss"]))
         else:
             self.scheduler.step()
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load_state` goes on from."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "learning_rate": self.learning_rate,
+            "so_far": self.so_far.state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        self.learning_rate = state["learning_rate"]
+        self.so_far.load_state(state["so_far"])
+
+
+class EpochSoFar:
+    """What is known of an epoch that is under way.
+
+    Attributes:
+        updates: How many updates were made.
+        padded_steps: How many steps the batches had, padding included.
+        seconds: How long it took.
+        sums: The sums that its measures come from.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.updates = 0
+        self.padded_steps = 0
+        self.seconds = 0.0
+        self.sums = _Sums(device)
+
+    def add(self, batch: Batch, logits: Tensor, seconds: float) -> None:
+        """Count one update; `seconds` are those of the whole epoch up to now."""
+        self.updates += 1
+        self.padded_steps += len(batch) * _longest(batch)
+        self.seconds = seconds
+        self.sums.add(logits, batch.labels)
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load_state` goes on from."""
+        sums = self.sums
+        return {
+            "updates": self.updates,
+            "padded_steps": self.padded_steps,
+            "seconds": self.seconds,
+            "totals": sums.totals,
+            "logits": sums.logits and torch.cat(sums.logits),
+            "labels": sums.labels and torch.cat(sums.labels),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.updates, self.padded_steps, self.seconds = (state[name] for name in ("updates", "padded_steps", "seconds"))
+        sums, device = self.sums, self.sums.totals.device
+        sums.totals = state["totals"].to(device)
+        if len(state["logits"]):
+            sums.add(state["logits"].to(device), state["labels"].to(device))
 
 
 class _Sums:

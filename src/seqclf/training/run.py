@@ -1,0 +1,184 @@
+"""One call of fit: all that changes while it goes on, epoch by epoch."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from seqclf.data.dataset import SequenceDataset
+from seqclf.data.sampling import BucketBatchSampler
+from seqclf.models.classifier import RNNClassifier
+from seqclf.persistence import OPTIONS
+from seqclf.training.checkpoint import Checkpoints
+from seqclf.training.evaluate import evaluate
+from seqclf.training.history import History
+from seqclf.training.interrupt import Interruption
+from seqclf.training.stopping import BestSoFar
+from seqclf.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """What a callback of `fit` is given when an epoch has ended.
+
+    Attributes:
+        epoch: The index of the epoch, from 0.
+        model: The model as it is now. Callbacks may look and copy, and should not change it.
+        optimizer: The optimiser as it is now.
+        history: The measures up to now, this epoch's included.
+
+    Example:
+        >>> from seqclf import EpochEnd, RNNClassifier, SequenceDataset, fit
+        >>> train = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b")])
+        >>> def stop_soon(end: EpochEnd) -> bool:
+        ...     return end.epoch == 1
+        >>> history = fit(RNNClassifier.for_dataset(train), train, callbacks=[stop_soon], progress=False)
+        >>> history.epochs, history.stopped_by
+        (2, 'callback')
+    """
+
+    epoch: int
+    model: RNNClassifier
+    optimizer: Optimizer
+    history: History
+
+
+Callback = Callable[[EpochEnd], bool | None]
+
+
+@dataclass(eq=False)
+class Run:
+    """The state of a training run, and what takes it from epoch to epoch.
+
+    Attributes:
+        trainer: What makes the updates.
+        sampler: The batches of the training data.
+        train: The training data.
+        validation_data: What each epoch is measured on, if anything.
+        best: The best epoch up to now, where training is to stop early.
+        callbacks: What is called after each epoch.
+        history: What was measured.
+        epoch: The one that is under way, or comes next.
+    """
+
+    trainer: Trainer
+    sampler: BucketBatchSampler
+    train: SequenceDataset
+    validation_data: SequenceDataset | None
+    best: BestSoFar | None
+    callbacks: Sequence[Callback]
+    history: History = field(default_factory=History)
+    epoch: int = 0
+
+    @property
+    def model(self) -> RNNClassifier:
+        """The model."""
+        return self.trainer.model
+
+    def go(self, epochs: int, bar: Any, checkpoints: Checkpoints | None, interruption: Interruption) -> History:
+        """Train up to so many epochs, and return what was measured."""
+
+        def after_update() -> bool:
+            bar.update()
+            updates = self.trainer.so_far.updates
+            if checkpoints is not None and (interruption.requested or checkpoints.is_due(updates)):
+                checkpoints.write(self.updates, self.state())
+            return interruption.requested
+
+        bar.update(self.updates)  # those of a run that goes on
+        while self.epoch < epochs and self.history.stopped_by == "epochs":
+            bar.set_description(f"epoch {self.epoch + 1}/{epochs}")
+            self.sampler.set_epoch(self.epoch)
+            left = (epochs - self.epoch) * len(self.sampler) - self.trainer.so_far.updates
+            bar.total = bar.n + left  # with max_tokens no two epochs need have as many
+            measures = self.trainer.run_epoch(self.train, self.sampler, self.epoch, after_update)
+            if measures is not None:
+                self._end_epoch(measures, bar)
+                if checkpoints is not None:
+                    checkpoints.write(self.updates, self.state())
+            if interruption.requested and checkpoints is not None:
+                self.history.stopped_by = "interrupted"
+                warnings.warn(
+                    f"training was interrupted in epoch {self.epoch + 1}. What it had come to is in "
+                    f"{checkpoints.folder}, and resume=True goes on from there.",
+                    stacklevel=3,
+                )
+        if self.best and self.best.epoch >= 0:
+            self.history.best_epoch = self.best.epoch
+            self.best.restore(self.model)
+        return self.history
+
+    @property
+    def updates(self) -> int:
+        """How many updates were made, all epochs together."""
+        return int(sum(self.history.measures.get("steps", []))) + self.trainer.so_far.updates
+
+    def _end_epoch(self, measures: dict[str, float], bar: Any) -> None:
+        """Measure what an epoch has come to, and see whether it was the last."""
+        if self.validation_data is not None:
+            result = evaluate(self.model, self.validation_data)
+            measures |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
+        self.trainer.end_epoch(measures)
+        self.history.append(measures)
+        bar.set_postfix({name: f"{measures[name]:.3f}" for name in measures if "loss" in name or "accuracy" in name})
+        end = EpochEnd(self.epoch, self.model, self.trainer.optimizer, self.history)
+        if any(callback(end) for callback in self.callbacks):
+            self.history.stopped_by = "callback"
+        if self.best and self.best.update(self.epoch, measures[self.best.rule.monitor], self.model):
+            self.history.stopped_by = "early_stopping"
+        self.epoch += 1
+
+    def about(self) -> dict[str, Any]:
+        """Return what this run is of, by name, as values ready for JSON: runs in which it differs are others."""
+        trainer, sampler, scheduler = self.trainer, self.sampler, self.trainer.scheduler
+        groups = [_plain(group) for group in trainer.optimizer.param_groups]
+        weights = trainer.objective.class_weights
+        return {
+            "train": self.train.fingerprint,
+            "validation_data": self.validation_data and self.validation_data.fingerprint,
+            "weights": {name: f"{one.dtype} {tuple(one.shape)}" for name, one in self.model.state_dict().items()},
+            "model": {name: getattr(self.model, name) for name in OPTIONS},
+            "device": self.model.device.type,
+            "batch_size": sampler.batch_size,
+            "max_tokens": sampler.max_tokens,
+            "seed": sampler.seed,
+            "scheduler": scheduler and [type(scheduler).__name__, trainer.interval, _plain(scheduler.state_dict())],
+            "optimizer": [type(trainer.optimizer).__name__, groups],
+            "clip_grad_norm": trainer.clip_grad_norm,
+            "class_weight": None if weights is None else weights.tolist(),
+            "label_smoothing": trainer.objective.label_smoothing,
+            "early_stopping": self.best and asdict(self.best.rule),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load_state` goes on from."""
+        device = self.model.device
+        return {
+            "epoch": self.epoch,
+            "history": vars(self.history),
+            "trainer": self.trainer.state(),
+            "best": None if self.best is None else self.best.state(),
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.epoch = state["epoch"]
+        self.history = History(**state["history"])
+        self.trainer.load_state(state["trainer"])
+        if self.best is not None:
+            self.best.load_state(state["best"])
+        torch.set_rng_state(state["rng"])
+        if state["cuda_rng"] is not None:
+            torch.cuda.set_rng_state(state["cuda_rng"], self.model.device)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those values that JSON can hold."""
+    return {
+        name: value for name, value in values.items() if value is None or isinstance(value, bool | int | float | str)
+    }
