@@ -20,6 +20,7 @@ ROOMS = [
     ["vocabulary"],
     ["data.ragged"],
     ["data.batch", "data.duplicates", "data.encode", "data.sampling", "data.split", "data.sources"],
+    ["data.store"],
     ["data.dataset", "data.names", "data.packing", "data.report"],
     ["cells.protocol", "cells.scan"],
     ["cells.independent", "cells.layer_norm", "cells.minimal", "cells.peephole"],

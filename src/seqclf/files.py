@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from seqclf.errors import FileFormatError
+from seqclf.errors import FileFormatError, InvalidDataError
 
 PathLike = str | os.PathLike[str]
 
@@ -47,6 +47,21 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def write_json(path: PathLike, content: Any) -> None:
+    """Write a value as JSON, whole or not at all.
+
+    Raises:
+        InvalidDataError: JSON cannot hold it.
+    """
+    try:
+        text = json.dumps(content)
+    except TypeError as error:
+        raise InvalidDataError(
+            f"symbols and classes must be strings or numbers to be written; got {error}. Map them to strings first."
+        ) from None
+    write_atomically(path, text.encode())
 
 
 def read_bytes(path: PathLike, what: str) -> bytes:

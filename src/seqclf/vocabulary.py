@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -100,6 +100,19 @@ class Vocabulary:
         check_int("min_freq", min_freq)
         kept = None if max_size is None else check_int("max_size", max_size, minimum=2) - 2
         counts, is_text = _count(list(sequences))
+        return cls.from_counts(counts, is_text=is_text, min_freq=min_freq, kept=kept, strict=strict)
+
+    @classmethod
+    def from_counts(
+        cls,
+        counts: Mapping[Any, int],
+        *,
+        is_text: bool,
+        min_freq: int = 1,
+        kept: int | None = None,
+        strict: bool = False,
+    ) -> Self:
+        """Make the vocabulary of symbols that occur so often; at most `kept` of them. Otherwise as `build`."""
         known = [symbol for symbol in sort_symbols(counts) if counts[symbol] >= min_freq]
         known.sort(key=lambda symbol: -counts[symbol])  # a stable sort: between equals the order by symbol stays
         known = known[:kept]

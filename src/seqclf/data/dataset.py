@@ -19,10 +19,15 @@ from seqclf.data.encode import are_features, encode_features, encode_tokens, ref
 from seqclf.data.ragged import Indices, Ragged
 from seqclf.data.report import DataReport, build_report
 from seqclf.data.split import choose_groups
+from seqclf.data.store import StoreWriter, open_store
 from seqclf.errors import InvalidArgumentError, InvalidDataError, did_you_mean
+from seqclf.files import PathLike
 from seqclf.vocabulary import Vocabulary, sort_symbols
 
 __all__ = ["SequenceDataset"]
+
+_HASHED = 1 << 20  # how many numbers are hashed at once
+_CHUNK = 1 << 16  # how many sequences of a stream are written at once
 
 
 class SequenceDataset(Dataset[tuple[Tensor, int]]):
@@ -33,7 +38,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
 
     Attributes:
         sequences: The ragged store.
-        labels: The class indices, int64 of shape (len,).
+        compact_labels: The class indices, (len,), in whatever type of integers they are kept: int64, or less in files.
         classes: The class labels; index i stands for `classes[i]`.
         vocabulary: What encoded the sequences; None for float sequences.
         channels_first: Whether the float arrays came as (F, T); inside, they are (T, F).
@@ -58,7 +63,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         channels_first: bool = False,
     ) -> None:
         self.sequences = sequences
-        self.labels = labels
+        self.compact_labels = labels
         self.classes = classes
         self.vocabulary = vocabulary
         self.channels_first = channels_first
@@ -159,6 +164,98 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         classes, indices = _index_labels(labels, classes)
         return cls(store, indices, classes, vocabulary, channels_first)
 
+    @classmethod
+    def write(
+        cls,
+        folder: PathLike,
+        pairs: Iterable[tuple[Any, Any]],
+        *,
+        vocabulary: Vocabulary | None = None,
+        classes: Sequence[Any] | None = None,
+        channels_first: bool = False,
+        allow_empty: bool = False,
+        allow_missing: bool = False,
+        resume: bool = False,
+    ) -> Self:
+        """Write (sequence, label) pairs into a folder, as a stream, and return them as `open` does.
+
+        Memory does not grow with the number of pairs, so there may be more than it would hold. Training reads them
+        where they lie. Symbols and labels are strings or integers.
+
+        Args:
+            folder: Where to; it is made if need be.
+            pairs: As for `from_pairs`; of any kind of iterable, no more than 65,536 are taken at once.
+            vocabulary: As for `from_pairs`.
+            classes: As for `from_pairs`.
+            channels_first: As for `from_pairs`.
+            allow_empty: As for `from_pairs`.
+            allow_missing: As for `from_pairs`.
+            resume: Whether to go on where a call for this folder was cut off. The same pairs must come once more; those
+                that are in already are passed over.
+
+        Raises:
+            InvalidDataError: As `from_pairs`; the message says from which item on it counts.
+            InvalidArgumentError: The folder holds a store already, or one that was begun and `resume` is False.
+            FileFormatError: The folder cannot be written to, or the disk is full. What is in stays, for `resume`.
+
+        Example:
+            >>> import tempfile
+            >>> pairs = ((word, "long" if len(word) > 3 else "short") for word in ["a", "abcd", "ab", "dcbab"])
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     SequenceDataset.write(f"{folder}/words", pairs)
+            SequenceDataset(4 sequences, 2 classes, lengths 1-5, 6 ids)
+        """
+        writer = StoreWriter(folder, resume=resume)
+        remaining = islice(pairs, writer.progress.done, None)
+        while chunk := list(islice(remaining, _CHUNK)):
+            try:
+                part = cls.from_pairs(
+                    chunk,
+                    vocabulary=vocabulary,
+                    classes=classes,
+                    channels_first=channels_first,
+                    allow_empty=allow_empty,
+                    allow_missing=allow_missing,
+                )
+            except InvalidDataError as error:
+                raise InvalidDataError(f"{error} (Counted from item {writer.progress.done}.)") from None
+            writer.append(part.sequences, part.labels, part.classes, part.vocabulary)
+        if not writer.progress.done:
+            raise InvalidDataError(
+                "a dataset must hold at least one sequence; got none. Check where the data come from."
+            )
+        writer.finish(vocabulary, classes, channels_first=channels_first)
+        return cls.open(folder, check=False)
+
+    @classmethod
+    def open(cls, folder: PathLike, *, check: bool = True) -> Self:
+        """Open what `write` wrote. The files are memory-mapped: what is asked for is read, and can be let go of again.
+
+        Batches, training and prediction read a little at a time. `subset`, `split`, `report` and `groups` make arrays
+        in memory.
+
+        Args:
+            folder: Where it lies.
+            check: Whether to read everything once, to see whether it is as it was written.
+
+        Raises:
+            FileFormatError: There is nothing, or its writing was cut off, or it is damaged.
+
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     _ = SequenceDataset.write(f"{folder}/words", [("ab", "x"), ("b", "y")])
+            ...     SequenceDataset.open(f"{folder}/words")[0]
+            (tensor([3, 2]), 0)
+        """
+        store = open_store(folder, check=check)
+        return cls(store.sequences, store.labels, store.classes, store.vocabulary, store.channels_first)
+
+    @property
+    def labels(self) -> Tensor:
+        """The class indices: int64 of shape (len,)."""
+        return self.compact_labels.long()
+
     @property
     def lengths(self) -> Tensor:
         """The number of steps of each sequence: int64 of shape (len,), on the CPU."""
@@ -189,22 +286,29 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             (True, False)
         """
         digest = hashlib.sha256()
-        for tensor in (self.sequences.values, self.sequences.offsets.long(), self.labels):
-            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            digest.update(tensor.contiguous().numpy().data)
+        values = self.sequences.values
+        for tensor, dtype in (
+            (values, values.dtype),
+            (self.sequences.offsets, torch.int64),
+            (self.compact_labels, torch.int64),
+        ):
+            digest.update(f"{dtype}{tuple(tensor.shape)}".encode())
+            for part in torch.split(tensor, _HASHED):
+                digest.update(part.to(dtype).contiguous().numpy().data)
+        self.sequences.release()
         vocabulary = self.vocabulary
         known = () if vocabulary is None else (vocabulary.symbols, vocabulary.is_text, vocabulary.strict)
         digest.update(repr((self.classes, known)).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.compact_labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         if not -len(self) <= index < len(self):
             raise IndexError(f"index must be from {-len(self)} to {len(self) - 1}; got {index}.")
         index = range(len(self))[index]
-        return self.sequences[index], int(self.labels[index])
+        return self.sequences[index], int(self.compact_labels[index])
 
     def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
         """Return the samples at `indices`; a `DataLoader` asks for a batch at once in this way."""
@@ -221,13 +325,13 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         """
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         inputs, lengths = self.sequences.pad(chosen)
-        return Batch(inputs, lengths, self.labels[chosen], chosen)
+        return Batch(inputs, lengths, self.compact_labels[chosen].long(), chosen)
 
     def subset(self, indices: Indices) -> Self:
         """Return the samples at `indices`, in that order, with the same vocabulary and classes."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         store = self.sequences.select(chosen)
-        return type(self)(store, self.labels[chosen], self.classes, self.vocabulary, self.channels_first)
+        return type(self)(store, self.compact_labels[chosen].long(), self.classes, self.vocabulary, self.channels_first)
 
     def drop_empty(self) -> Self:
         """Return the samples whose sequences have a step; this very dataset where all have.
@@ -237,7 +341,8 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             >>> len(dataset), len(dataset.drop_empty())
             (2, 1)
         """
-        return self if bool(self.lengths.all()) else self.subset(torch.nonzero(self.lengths)[:, 0])
+        sizes = self.sequences.sizes
+        return self if bool(sizes.all()) else self.subset(torch.nonzero(sizes)[:, 0])
 
     def drop_duplicates(self) -> Self:
         """Return each distinct pair of a sequence and a label once, in order of its first appearance.
@@ -315,7 +420,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         return self.subset(torch.nonzero(~is_test)[:, 0]), self.subset(torch.nonzero(is_test)[:, 0])
 
     def __repr__(self) -> str:
-        shortest, longest = int(self.lengths.min()), int(self.lengths.max())
+        shortest, longest = int(self.sequences.sizes.min()), int(self.sequences.sizes.max())
         width = f"{len(self.vocabulary)} ids" if self.vocabulary is not None else f"{self.input_size} features"
         size = f"{len(self):,} sequences, {len(self.classes)} classes"
         return f"SequenceDataset({size}, lengths {shortest}-{longest}, {width})"

@@ -136,7 +136,7 @@ def _feature_tensor(sequence: Any, index: int, input_size: int | None, channels_
 
 def refuse_empty(store: Ragged) -> None:
     """Raise where a sequence has no step."""
-    empty = torch.nonzero(store.lengths == 0)
+    empty = torch.nonzero(store.sizes == 0)
     if len(empty):
         raise InvalidDataError(
             f"sequences must not be empty; got length 0 (sequence {int(empty[0])}). Remove it; or keep it with "

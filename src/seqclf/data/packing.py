@@ -18,6 +18,7 @@ from seqclf.data.ragged import Ragged
 IndexArray = npt.NDArray[np.int64]
 
 _CHUNK_STEPS = 1 << 16  # how many steps, about, are laid out at once: so many that a batch costs no more than a slice
+_KEPT_SEQUENCES = 1 << 18  # after how many sequences a store in files lets go of what it has read
 
 
 def pack_batches(
@@ -41,12 +42,17 @@ def pack_batches(
         device: Where inputs and labels shall be. Many batches go there in one copy.
         skip: How many batches to leave out at the beginning. All others lie in memory as they would without.
     """
-    lengths = store.lengths.numpy()
+    lengths = store.sizes.numpy()
     if not lengths.all():
         for indices in islice(batches, skip, None):
             yield _pad(store, labels, torch.from_numpy(indices)).to(device)
         return
+    read = 0
     for chunk in _chunks(batches, lengths):
+        read += sum(map(len, chunk))
+        if read >= _KEPT_SEQUENCES:
+            store.release()
+            read = 0
         if skip < len(chunk):
             yield from islice(_pack(store, labels, chunk, lengths, device), skip, None)
         skip = max(0, skip - len(chunk))
@@ -54,7 +60,7 @@ def pack_batches(
 
 def _pad(store: Ragged, labels: Tensor | None, indices: Tensor) -> Batch:
     inputs, lengths = store.pad(indices)
-    return Batch(inputs, lengths, None if labels is None else labels[indices], indices)
+    return Batch(inputs, lengths, None if labels is None else labels[indices].long(), indices)
 
 
 def _chunks(batches: Iterable[IndexArray], lengths: IndexArray) -> Iterator[list[IndexArray]]:
@@ -82,8 +88,9 @@ def _pack(
     counts = np.array([len(indices) for indices in batches])
     number = np.repeat(np.arange(len(batches)), counts)  # of the batch of each sequence
     indices = np.concatenate(batches)
-    order = np.lexsort((-all_lengths[indices], number))
-    indices, lengths = indices[order], all_lengths[indices[order]]
+    order = np.lexsort((-all_lengths[indices].astype(np.int64), number))
+    indices = indices[order]
+    lengths = all_lengths[indices].astype(np.int64)
     rank = np.arange(len(indices)) - np.repeat(counts.cumsum() - counts, counts)
 
     sequence = np.repeat(np.arange(len(indices)), lengths)  # of each step
@@ -97,7 +104,7 @@ def _pack(
     values = store.steps(torch.from_numpy(source)).to(device)
     table = torch.from_numpy(sizes.reshape(len(batches), longest))
     chosen, lengths_of = torch.from_numpy(indices), torch.from_numpy(lengths)
-    labels_of = None if labels is None else labels[chosen].to(device)
+    labels_of = None if labels is None else labels[chosen].long().to(device)
     row = start = 0
     for batch, (count, steps) in enumerate(zip(counts.tolist(), table.sum(1).tolist(), strict=True)):
         batch_sizes = table[batch, : lengths[start]]

@@ -3,9 +3,8 @@
 Legend: B sequences in a batch, T steps of the longest of them, F features a step, N steps in all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,10 @@ import torch
 from torch import Tensor
 
 Indices = Sequence[int] | npt.NDArray[np.int64] | Tensor
+
+
+def _do_nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,18 +26,29 @@ class Ragged:
         values: All steps: integer ids of shape (N,), or features of shape (N, F).
         offsets: Where each sequence starts, and where the last one ends: (len + 1,), of int32 where that suffices, as
             among short sequences they take more memory than the ids.
+        sizes: The lengths of the sequences, in whatever type of integers they are kept: int64, or less in files.
+        release: Lets go of the memory that holds what was read from files; for other stores it does nothing.
     """
 
     values: Tensor
     offsets: Tensor
+    sizes: Tensor = None  # type: ignore[assignment]  # set below, where it is not given
+    release: Callable[[], None] = _do_nothing
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "offsets", compact(self.offsets, int(self.offsets[-1]) + 1, (torch.int32,)))
+        if self.sizes is None:
+            object.__setattr__(self, "sizes", (self.offsets[1:] - self.offsets[:-1]).long())
 
-    @cached_property
+    @property
     def lengths(self) -> Tensor:
         """The number of steps of each sequence: int64 of shape (len,)."""
-        return (self.offsets[1:] - self.offsets[:-1]).long()
+        return self.sizes.long()
+
+    @property
+    def total(self) -> int:
+        """The number of steps of all sequences together."""
+        return int(self.offsets[-1])
 
     @property
     def is_tokens(self) -> bool:
@@ -50,7 +64,7 @@ class Ragged:
     def select(self, indices: Indices) -> "Ragged":
         """Return the sequences at `indices`, in that order, as a store of their own."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        lengths = self.lengths[chosen]
+        lengths = self.sizes[chosen].long()
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         shift = torch.repeat_interleave(self.offsets[:-1][chosen] - offsets[:-1], lengths)
         return Ragged(self.values[shift + torch.arange(len(shift))], offsets)
@@ -62,7 +76,7 @@ class Ragged:
             The steps, (B, T) of int64 or (B, T, F), zero behind the end of each sequence; and the lengths, (B,).
         """
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        starts, lengths = self.offsets[:-1][chosen], self.lengths[chosen]
+        starts, lengths = self.offsets[:-1][chosen], self.sizes[chosen].long()
         steps = torch.arange(int(lengths.max()))
         is_padding = steps >= lengths[:, None]  # (B, T)
         positions = (starts[:, None] + steps).masked_fill_(is_padding, 0)

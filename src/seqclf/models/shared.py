@@ -47,7 +47,7 @@ class SharedPrefixes:
 
     def pool(self, store: Ragged, indices: IndexArray) -> Tensor | None:
         """Return the last states (n, directions * H) of some sequences, or None where sharing would not pay."""
-        starts, lengths = store.offsets.numpy()[indices], store.lengths.numpy()[indices]
+        starts, lengths = store.offsets.numpy()[indices], store.sizes.numpy()[indices].astype(np.int64)
         halves = []
         for direction, layers in enumerate(self.directions):
 

@@ -117,7 +117,7 @@ def fit(
         validation_data = admit("validation_data", model, validation_data)
     rule = _check_early_stopping(early_stopping, validation_data)
     weights = _class_weights(class_weight, train)
-    sampler = BucketBatchSampler(train.lengths, batch_size, max_tokens=max_tokens, seed=seed)
+    sampler = BucketBatchSampler(train.sequences.sizes, batch_size, max_tokens=max_tokens, seed=seed)
     model.to(resolve_device(device))
     smoothing = check_probability("label_smoothing", label_smoothing)
     trainer = Trainer(model, _make_optimizer(optimizer, model), weights, smoothing, _check_clip(clip_grad_norm))
@@ -197,7 +197,7 @@ def _class_weights(class_weight: ClassWeight | None, train: SequenceDataset) -> 
         return None
     if isinstance(class_weight, str):
         check_choice("class_weight", class_weight, ("balanced",))
-        counts = torch.bincount(train.labels, minlength=len(train.classes)).double()
+        counts = torch.bincount(train.compact_labels, minlength=len(train.classes)).double()
         return len(train) / (len(train.classes) * counts.clamp(min=1))
     if isinstance(class_weight, Mapping):
         if unknown := [label for label in class_weight if label not in train.classes]:

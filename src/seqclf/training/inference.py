@@ -109,7 +109,7 @@ def predict_prefixes(
     store = encode_for(model, sequences)
     curves: list[npt.NDArray[np.floating[Any]]] = [np.empty((0, model.num_classes), np.float32)] * len(store)
     check_int("batch_size", batch_size)
-    present = np.flatnonzero(store.lengths.numpy())  # an empty sequence has no prefix
+    present = np.flatnonzero(store.sizes.numpy())  # an empty sequence has no prefix
     with evaluating(model), torch.no_grad():
         for batch in _batches(store, batch_size, present, model.device):
             probabilities = model.prefix_logits(batch.inputs, batch.lengths).softmax(2).cpu().numpy()
@@ -132,7 +132,7 @@ def compute_logits(model: RNNClassifier, sequences: Ragged, batch_size: int) -> 
     """Return the logits (n, C) on the CPU, in the order of the sequences, NaN for those that the model skips."""
     check_int("batch_size", batch_size)
     logits = torch.full((len(sequences), model.num_classes), torch.nan, dtype=model.head.weight.dtype)
-    wanted = np.flatnonzero(sequences.lengths.numpy() >= (0 if model.empty == "zero" else 1))
+    wanted = np.flatnonzero(sequences.sizes.numpy() >= (0 if model.empty == "zero" else 1))
     with evaluating(model), torch.no_grad():
         for indices in _compute_shared(model, sequences, wanted, logits) if shares_prefixes(model) else [wanted]:
             for batch in _batches(sequences, batch_size, indices, model.device):
@@ -157,7 +157,7 @@ def _batches(sequences: Ragged, batch_size: int, wanted: IndexArray, device: tor
     """Return batches of like lengths of the sequences at some indices."""
     if len(wanted) == 0:
         return iter(())
-    arrays = BucketBatchSampler(sequences.lengths[wanted], batch_size, shuffle=False).arrays()
+    arrays = BucketBatchSampler(sequences.sizes[wanted], batch_size, shuffle=False).arrays()
     return pack_batches(sequences, None, (wanted[indices] for indices in arrays), device)
 
 

@@ -81,7 +81,9 @@ class Trainer:
         sampler.set_epoch(epoch)
         so_far, directly = self.so_far, goes_directly(self.model)
         start = time.perf_counter() - so_far.seconds
-        batches = pack_batches(train.sequences, train.labels, sampler.arrays(), self.model.device, skip=so_far.updates)
+        batches = pack_batches(
+            train.sequences, train.compact_labels, sampler.arrays(), self.model.device, skip=so_far.updates
+        )
         for batch in batches:
             assert batch.indices is not None
             keys = keys_for(batch.indices, sampler.seed, epoch) if self.model.drops else None
@@ -102,7 +104,7 @@ class Trainer:
             "learning_rate": self.learning_rate,
             "seconds": time.perf_counter() - start,
             "steps": float(so_far.updates),
-            "padding_waste": so_far.padded_steps / max(1, int(train.lengths.sum())),
+            "padding_waste": so_far.padded_steps / max(1, train.sequences.total),
         }
 
     def _step(self, batch: Batch, keys: Tensor | None, directly: bool) -> Tensor:
