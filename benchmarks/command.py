@@ -75,7 +75,7 @@ def _steps(request: Request, specs: dict[str, Spec], results: dict[str, Any]) ->
     if request.suite == "scale":
         sizes: list[dict[str, Any]] = []
         for size in sizes_up_to(request.largest):
-            sizes.append(_in_own_process(measure_size, size))
+            sizes.append(in_own_process(measure_size, size))
             print(f"{size:,} sequences: {sizes[-1]['epoch_seconds']:.2f} s", flush=True)
             results["scale"] = with_exponents(sizes)
             yield
@@ -91,7 +91,7 @@ def _steps(request: Request, specs: dict[str, Spec], results: dict[str, Any]) ->
         yield
     if not request.only:
         characters = 50_000 if request.suite == "quick" else 2_000_000
-        results["encoding"] = _in_own_process(measure_encoding, request.folder, characters, request.rounds)
+        results["encoding"] = in_own_process(measure_encoding, request.folder, characters, request.rounds)
     yield
 
 
@@ -108,7 +108,7 @@ def _data_title(request: Request) -> str:
     return "a part of the bundled sample" if request.suite == "quick" else names_pairs(request.folder)[1]
 
 
-def _in_own_process(function: Callable[..., _Result], *arguments: object) -> _Result:
+def in_own_process(function: Callable[..., _Result], *arguments: object) -> _Result:
     """Call a function in a new process with two cores."""
     with surroundings(2), ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()

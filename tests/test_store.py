@@ -63,8 +63,6 @@ def test_a_store_holds_what_memory_would(kind: Any, data: st.DataObject, own: bo
         assert_same(SequenceDataset.write(folder, iter(pairs), **options), expected)
         again = SequenceDataset.open(folder)
         assert_same(again, expected)
-        again.sequences.release()
-        assert_same(again, expected)
         assert sorted(path.name for path in Path(folder).iterdir()) == [
             "labels.bin",
             "lengths.bin",
@@ -120,7 +118,6 @@ def test_a_full_disk_leaves_no_store_and_no_loss(tmp_path: Path, monkeypatch: py
 def test_training_reads_it_where_it_lies(tmp_path: Path, cell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     data = strategies.letters_dataset(count=80)
     monkeypatch.setattr(packing, "_CHUNK_STEPS", 100)
-    monkeypatch.setattr(packing, "_KEPT_SEQUENCES", 20)
     pairs = [
         ("".join(data.vocabulary.decode(ids)), data.classes[label]) for ids, label in map(data.__getitem__, range(80))
     ]

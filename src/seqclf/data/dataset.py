@@ -229,8 +229,9 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
 
     @classmethod
     def open(cls, folder: PathLike, *, check: bool = True) -> Self:
-        """Open what `write` wrote. The files are memory-mapped: what is asked for is read, and can be let go of again.
+        """Open what `write` wrote.
 
+        The files are memory-mapped: the system reads what is asked for, and lets go of it where memory is short.
         Batches, training and prediction read a little at a time. `subset`, `split`, `report` and `groups` make arrays
         in memory.
 
@@ -295,7 +296,6 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             digest.update(f"{dtype}{tuple(tensor.shape)}".encode())
             for part in torch.split(tensor, _HASHED):
                 digest.update(part.to(dtype).contiguous().numpy().data)
-        self.sequences.release()
         vocabulary = self.vocabulary
         known = () if vocabulary is None else (vocabulary.symbols, vocabulary.is_text, vocabulary.strict)
         digest.update(repr((self.classes, known)).encode("utf-8", "surrogatepass"))

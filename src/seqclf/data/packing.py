@@ -18,7 +18,6 @@ from seqclf.data.ragged import Ragged
 IndexArray = npt.NDArray[np.int64]
 
 _CHUNK_STEPS = 1 << 16  # how many steps, about, are laid out at once: so many that a batch costs no more than a slice
-_KEPT_SEQUENCES = 1 << 18  # after how many sequences a store in files lets go of what it has read
 
 
 def pack_batches(
@@ -47,12 +46,7 @@ def pack_batches(
         for indices in islice(batches, skip, None):
             yield _pad(store, labels, torch.from_numpy(indices)).to(device)
         return
-    read = 0
     for chunk in _chunks(batches, lengths):
-        read += sum(map(len, chunk))
-        if read >= _KEPT_SEQUENCES:
-            store.release()
-            read = 0
         if skip < len(chunk):
             yield from islice(_pack(store, labels, chunk, lengths, device), skip, None)
         skip = max(0, skip - len(chunk))

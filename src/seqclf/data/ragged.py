@@ -3,7 +3,7 @@
 Legend: B sequences in a batch, T steps of the longest of them, F features a step, N steps in all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,6 @@ import torch
 from torch import Tensor
 
 Indices = Sequence[int] | npt.NDArray[np.int64] | Tensor
-
-
-def _do_nothing() -> None:
-    pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +23,11 @@ class Ragged:
         offsets: Where each sequence starts, and where the last one ends: (len + 1,), of int32 where that suffices, as
             among short sequences they take more memory than the ids.
         sizes: The lengths of the sequences, in whatever type of integers they are kept: int64, or less in files.
-        release: Lets go of the memory that holds what was read from files; for other stores it does nothing.
     """
 
     values: Tensor
     offsets: Tensor
     sizes: Tensor = None  # type: ignore[assignment]  # set below, where it is not given
-    release: Callable[[], None] = _do_nothing
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "offsets", compact(self.offsets, int(self.offsets[-1]) + 1, (torch.int32,)))

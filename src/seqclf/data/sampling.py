@@ -16,7 +16,7 @@ __all__ = ["BucketBatchSampler"]
 IndexArray = npt.NDArray[np.int64]
 
 _POOL = 1 << 18  # how many indices, at most, are shuffled one by one
-_BLOCK = 1 << 8  # where there are more, how many neighbours go into one pool together
+_BLOCK = 1 << 9  # where there are more, how many neighbours go into one pool together
 
 
 class BucketBatchSampler(Sampler[list[int]]):
@@ -28,7 +28,7 @@ class BucketBatchSampler(Sampler[list[int]]):
     Each pass over the sampler is a new epoch with a new order, fully determined by (seed, epoch). `set_epoch` says
     which epoch comes next.
 
-    Of more than 262,144 sequences, so many at a time are drawn and treated in this way: as 1,024 blocks of 256
+    Of more than 262,144 sequences, so many at a time are drawn and treated in this way: as 512 blocks of 512
     neighbours, from anywhere. So memory does not grow with the data, and a store on a disk is read in pieces.
 
     Args:

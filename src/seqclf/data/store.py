@@ -263,8 +263,8 @@ def open_store(folder: PathLike, *, check: bool) -> Store:
             raise ValueError(f"format {manifest['format']!r} of version {manifest['version']!r}")
         count, steps, width = manifest["sequences"], manifest["steps"], manifest["width"]
         shapes = {"values": (steps,) if width is None else (steps, width), "offsets": (count + 1,)}
-        maps = {
-            name: _Map(folder / f"{name}.bin", manifest["files"][name], shapes.get(name, (count,)), check)
+        arrays = {
+            name: _map(folder / f"{name}.bin", manifest["files"][name], shapes.get(name, (count,)), check)
             for name in _ARRAYS
         }
         vocabulary = manifest["vocabulary"] and Vocabulary.from_dict(manifest["vocabulary"])
@@ -274,42 +274,30 @@ def open_store(folder: PathLike, *, check: bool) -> Store:
             f"manifest of a store must be one that seqclf wrote; got {error!r} in {path}. Write the store again."
         ) from None
 
-    def release() -> None:
-        for one in maps.values():
-            one.release()
-
-    arrays = {name: one.tensor for name, one in maps.items()}
-    sequences = Ragged(arrays["values"], arrays["offsets"], arrays["lengths"], release)
+    sequences = Ragged(arrays["values"], arrays["offsets"], arrays["lengths"])
     return Store(sequences, arrays["labels"], classes, vocabulary, channels_first)
 
 
-class _Map:
-    """A file as a tensor, of which the system reads what is asked for."""
-
-    def __init__(self, path: Path, about: Any, shape: tuple[int, ...], check: bool) -> None:
-        dtype = np.dtype(str(about["dtype"]))
-        expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        size = path.stat().st_size if path.is_file() else -1
-        if not size == expected == about["bytes"]:
+def _map(path: Path, about: Any, shape: tuple[int, ...], check: bool) -> Tensor:
+    """Return a file as a tensor, of which the system reads what is asked for."""
+    dtype = np.dtype(str(about["dtype"]))
+    expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    size = path.stat().st_size if path.is_file() else -1
+    if not size == expected == about["bytes"]:
+        raise FileFormatError(
+            f"{path.name} of a store must have {expected} bytes; got {max(size, 0)} at {path}. "
+            "It was damaged: restore the store, or write it again."
+        )
+    with path.open("rb") as file:
+        if check and _crc32(file) != about["crc32"]:
             raise FileFormatError(
-                f"{path.name} of a store must have {expected} bytes; got {max(size, 0)} at {path}. "
+                f"{path.name} of a store must have the checksum that it was written with; got another at {path}. "
                 "It was damaged: restore the store, or write it again."
             )
-        with path.open("rb") as file:
-            if check and _crc32(file) != about["crc32"]:
-                raise FileFormatError(
-                    f"{path.name} of a store must have the checksum that it was written with; got another at {path}. "
-                    "It was damaged: restore the store, or write it again."
-                )
-            # Nobody writes to it, but torch warns of arrays that none could write to; so what is written stays private.
-            self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) if expected else None
-        array = np.frombuffer(self.map, dtype) if self.map is not None else np.empty(0, dtype)
-        self.tensor = torch.from_numpy(array.reshape(shape))
-
-    def release(self) -> None:
-        """Let go of the memory that holds what was read; it is read again when it is asked for."""
-        if self.map is not None and hasattr(self.map, "madvise"):
-            self.map.madvise(mmap.MADV_DONTNEED)
+        # Nobody writes to it, but torch warns of arrays that none could write to; so what is written stays private.
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) if expected else bytearray()
+    array = np.frombuffer(content, dtype)
+    return torch.from_numpy(array.reshape(shape))
 
 
 def _crc32(file: BinaryIO) -> int:
