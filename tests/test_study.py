@@ -237,7 +237,7 @@ def test_a_run_whose_loss_is_not_finite_is_told_and_the_others_go_on(workers: in
     again = study(grid, **options)
     for runs in (result.runs, again.runs):
         assert [run.error is None for run in runs] == [False, False, True, True]
-        assert "the loss must stay finite" in (runs[0].error or "")
+        assert "weights and gradients must be finite" in (runs[0].error or "")
     broken, whole = result.summarise()
     assert (broken.n, whole.n, broken.mean) == (0, 2, {})
     assert repr(result) == "StudyResult(4 runs, varying learning_rate, seed, 2 broke off)"

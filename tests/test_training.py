@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import SGD, Adam, AdamW
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR, ReduceLROnPlateau
 
 import seqclf.training.stopping
 from seqclf import (
+    Batch,
     EarlyStopping,
     EpochEnd,
     History,
@@ -23,6 +24,7 @@ from seqclf import (
     evaluate,
     fit,
 )
+from seqclf.training.trainer import Trainer
 from tests import strategies
 
 DATA = strategies.letters_dataset(count=80)
@@ -322,11 +324,102 @@ def test_a_model_of_too_few_ids() -> None:
         train(model)
 
 
-def test_a_loss_that_is_no_number_stops_the_training() -> None:
+def test_weights_that_an_update_spoils_stop_the_training() -> None:
     with pytest.raises(
-        TrainingError, match=r"the loss must stay finite; got (nan|inf) in epoch 1\. Lower the learning"
+        TrainingError, match=r"epoch 1, update 2 .* must be finite; got embedding\.weight made infinite"
     ):
         train(optimizer=lambda parameters: SGD(parameters, lr=float("inf")))
+
+
+class Spoiling(nn.Module):
+    """A pooling whose gradient is not finite; or, where a sequence has eight steps, its result."""
+
+    def __init__(self, size: int, spoil: str) -> None:
+        super().__init__()
+        self.output_size, self.spoil = size, spoil
+        self.scale = nn.Linear(size, size)
+
+    def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
+        pooled: Tensor = self.scale(states.sum(1))
+        if self.spoil == "result":
+            return torch.where((lengths == 8)[:, None], torch.inf, pooled)
+        return pooled + (pooled * 0).sqrt()  # that is 0, and the gradient of a root there is infinite
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        ("result", "got one that is not, as the logits are not"),
+        ("gradient", r"got one that is not, in pooling\.scale\.bias"),
+    ],
+)
+def test_a_gradient_that_is_not_finite_reaches_no_weight(spoil: str, message: str) -> None:
+    data = strategies.letters_dataset(count=60)
+    data = data.subset(torch.argsort(data.lengths))
+    model = RNNClassifier.for_dataset(data, hidden_size=4, pooling=Spoiling(4, spoil), seed=0)
+    kept: list[Any] = []
+
+    def keep(optimizer: Optimizer, *_: Any) -> None:
+        kept.append([parameter.detach().clone() for group in optimizer.param_groups for parameter in group["params"]])
+
+    optimizer = SGD(model.parameters(), lr=0.01)
+    optimizer.register_step_post_hook(keep)
+    with pytest.raises(TrainingError, match=message + r".*The update was not made: .* the largest, \d") as raised:
+        fit(model, data, optimizer=optimizer, epochs=3, batch_size=4, device="cpu", progress=False)
+    error = raised.value
+    assert error.epoch == 0
+    assert error.update == len(kept)
+    if spoil == "result":
+        assert max(data.lengths[error.indices]) == 8
+    for parameter, before in zip(model.parameters(), kept[-1] if kept else model.parameters(), strict=True):
+        assert torch.equal(parameter, before)
+        assert bool(parameter.isfinite().all())
+
+
+def test_where_gradients_are_not_looked_at_the_loss_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU."""
+    monkeypatch.setattr("seqclf.training.trainer.is_finite", lambda _: True)
+    with pytest.raises(TrainingError, match=r"the loss must stay finite; got (nan|inf) in epoch 1\. Lower the"):
+        train(optimizer=lambda parameters: SGD(parameters, lr=float("inf")))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate ...")])
+def test_a_dry_run_finds_what_memory_holds(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    data = strategies.letters_dataset(count=40)
+    sizes: list[tuple[int, int]] = []
+    real = Trainer.compute_gradients
+
+    def compute(self: Trainer, batch: Batch, *arguments: Any, **options: Any) -> Tensor:
+        sizes.append((len(batch), int(batch.lengths.max())))
+        if len(batch) * int(batch.lengths.max()) > limit:
+            raise error
+        return real(self, batch, *arguments, **options)
+
+    monkeypatch.setattr(Trainer, "compute_gradients", compute)
+    limit = 40
+    with pytest.raises(TrainingError, match=r"not hold 16 sequences of up to 8 steps\. Pass max_tokens=32, which did"):
+        train(data=data, batch_size=16, dry_run=True)
+    assert sizes == [(16, 8), (8, 8), (4, 8)]
+    sizes.clear()
+    train(data=data, batch_size=16, max_tokens=40, dry_run=True, epochs=1)
+    assert sizes[0] == (5, 8)
+    limit = 0
+    with pytest.raises(TrainingError, match=r"must hold the longest sequence at least; .* of 8 steps \(sequence \d+\)"):
+        train(data=data, batch_size=16, dry_run=True)
+
+
+def test_a_dry_run_changes_nothing_and_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train(dry_run=True)["loss"] == train()["loss"]
+    monkeypatch.setattr(Trainer, "compute_gradients", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(dry_run=True)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(Trainer, "compute_gradients", fail)
+    with pytest.raises(RuntimeError, match="something else"):
+        train(dry_run=True)
 
 
 def test_bad_histories() -> None:

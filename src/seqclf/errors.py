@@ -1,6 +1,6 @@
 """The family of errors: everything that seqclf raises on purpose is a `SeqclfError`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 __all__ = [
@@ -84,13 +84,24 @@ class MissingDependencyError(SeqclfError, ImportError):
 
 
 class TrainingError(SeqclfError, ArithmeticError):
-    """Training cannot go on, for instance because the loss is no longer a finite number.
+    """Training cannot go on, for instance because a gradient is no longer finite.
+
+    Attributes:
+        epoch: The index of the epoch, from 0, where it matters.
+        update: The index of the update in that epoch, from 0, likewise.
+        indices: Where the sequences of the batch stand in the training data, likewise.
 
     Example:
         >>> from seqclf import TrainingError
-        >>> issubclass(TrainingError, ArithmeticError)
-        True
+        >>> TrainingError("the loss must stay finite", epoch=2).epoch
+        2
     """
+
+    def __init__(
+        self, message: str, *, epoch: int | None = None, update: int | None = None, indices: Sequence[int] = ()
+    ) -> None:
+        super().__init__(message)
+        self.epoch, self.update, self.indices = epoch, update, list(indices)
 
 
 class BatchingError(SeqclfError, AssertionError):

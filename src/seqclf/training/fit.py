@@ -52,6 +52,7 @@ def fit(
     device: torch.device | str = "auto",
     checkpoint: PathLike | Checkpoint | None = None,
     resume: bool = False,
+    dry_run: bool = False,
     progress: bool = True,
 ) -> History:
     """Train `model` on `train` by minimising the mean negative log-likelihood, and return what was measured.
@@ -91,6 +92,9 @@ def fit(
         device: Where to train: `"auto"` is CUDA where there is one, else the CPU.
         checkpoint: The folder to write the state of the run into, or a `Checkpoint` that also says how often.
         resume: Whether to go on from the last checkpoint in that folder; where there is none, the run begins anew.
+        dry_run: Whether to compute the gradients of the largest batch once, before the first epoch, to see whether
+            memory suffices; the error says what `max_tokens` would. (Linux lets a process take more memory of the CPU
+            than there is, and ends it later, unless a limit is set.)
         progress: Whether to show a progress bar on stderr.
 
     Raises:
@@ -98,7 +102,9 @@ def fit(
             data, of other arguments, or, without `resume`, any.
         FileFormatError: The folder of checkpoints cannot be made, or what is in it is damaged.
         InvalidDataError: `train` or `validation_data` do not fit the model.
-        TrainingError: The loss of an epoch is not a finite number.
+        TrainingError: A gradient is not finite: the update is not made, and the error tells epoch, update, sequences
+            and layer. (On a GPU, which would have to be waited for, the loss of the whole epoch is looked at instead.)
+            Or memory does not hold the largest batch of a `dry_run`.
 
     Example:
         >>> import torch
@@ -132,6 +138,8 @@ def fit(
     ):
         if checkpoints is not None and (state := checkpoints.begin(resume=resume)) is not None:
             run.load_state(state)
+        if dry_run:
+            run.try_largest_batch()
         return run.go(epochs, bar, checkpoints, interruption)
 
 

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,8 +12,10 @@ from torch.optim import Optimizer
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.models.classifier import RNNClassifier
+from seqclf.models.direct import goes_directly
 from seqclf.persistence import OPTIONS
 from seqclf.training.checkpoint import Checkpoints
+from seqclf.training.dry_run import try_largest_batch
 from seqclf.training.evaluate import evaluate
 from seqclf.training.history import History
 from seqclf.training.interrupt import Interruption
@@ -110,6 +113,14 @@ class Run:
             self.history.best_epoch = self.best.epoch
             self.best.restore(self.model)
         return self.history
+
+    def try_largest_batch(self) -> None:
+        """See whether memory holds the largest batch."""
+        self.model.train()
+        compute = partial(
+            self.trainer.compute_gradients, seed=self.sampler.seed, epoch=0, directly=goes_directly(self.model)
+        )
+        try_largest_batch(self.train, self.sampler, self.model.device, compute)
 
     @property
     def updates(self) -> int:

@@ -22,6 +22,7 @@ from seqclf.errors import InvalidArgumentError, TrainingError
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.direct import goes_directly, step_directly, suits_fused
 from seqclf.models.dropout import keys_for
+from seqclf.training.finite import is_finite, refuse_update
 from seqclf.training.objective import Objective
 
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
@@ -85,9 +86,8 @@ class Trainer:
             train.sequences, train.compact_labels, sampler.arrays(), self.model.device, skip=so_far.updates
         )
         for batch in batches:
-            assert batch.indices is not None
-            keys = keys_for(batch.indices, sampler.seed, epoch) if self.model.drops else None
-            logits = self._step(batch, keys, directly)
+            logits = self.compute_gradients(batch, sampler.seed, epoch, directly=directly)
+            self._update(logits, batch, epoch)
             so_far.add(batch, logits, time.perf_counter() - start)
             if after_update():
                 return None
@@ -96,7 +96,8 @@ class Trainer:
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss must stay finite; got {loss} in epoch {epoch + 1}. "
-                "Lower the learning rate, or pass clip_grad_norm."
+                "Lower the learning rate, or pass clip_grad_norm.",
+                epoch=epoch,
             )
         return {
             "loss": loss,
@@ -107,25 +108,33 @@ class Trainer:
             "padding_waste": so_far.padded_steps / max(1, train.sequences.total),
         }
 
-    def _step(self, batch: Batch, keys: Tensor | None, directly: bool) -> Tensor:
-        """Make one update, and return the logits of the batch, detached, still on the device."""
+    def compute_gradients(self, batch: Batch, seed: int, epoch: int, *, directly: bool) -> Tensor:
+        """Put the gradients of a batch into the weights; return its logits, detached, still on the device."""
         inputs, labels = batch.inputs, batch.labels
         assert labels is not None
+        assert batch.indices is not None
 
         if directly and isinstance(inputs, PackedSequence) and suits_fused(self.model, inputs):
-            logits = step_directly(self.model, inputs, partial(self.objective.gradient, labels=labels))
-        else:
-            for parameter in self.parameters:
-                parameter.grad = None
-            logits = self.model(inputs, batch.lengths, keys=keys)
-            torch.autograd.backward(self.objective(logits, labels))
+            return step_directly(self.model, inputs, partial(self.objective.gradient, labels=labels))
+        for parameter in self.parameters:
+            parameter.grad = None
+        keys = keys_for(batch.indices, seed, epoch) if self.model.drops else None
+        logits: Tensor = self.model(inputs, batch.lengths, keys=keys)
+        torch.autograd.backward(self.objective(logits, labels))
+        return logits.detach()
+
+    def _update(self, logits: Tensor, batch: Batch, epoch: int) -> None:
+        """Change the weights by their gradients, if these are finite."""
+        if self.model.device.type == "cpu" and not is_finite(parameter.grad for parameter in self.parameters):
+            raise refuse_update(
+                self.model, logits, batch, epoch, self.so_far.updates
+            )  # a GPU would have to be waited for
         if self.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)
         self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         self.optimizer.step()
         if self.scheduler is not None and self.interval == "step":
             self.scheduler.step()
-        return logits.detach()
 
     def end_epoch(self, measures: dict[str, float]) -> None:
         """Step a scheduler that goes by epochs."""

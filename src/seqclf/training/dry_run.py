@@ -1,0 +1,67 @@
+"""A dry run of the largest batch: better to run out of memory before the first epoch than in the midst of it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from seqclf.data.batch import Batch
+from seqclf.data.dataset import SequenceDataset
+from seqclf.data.packing import pack_batches
+from seqclf.data.sampling import BucketBatchSampler
+from seqclf.errors import TrainingError
+from seqclf.seeding import unchanged_randomness
+
+_SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def try_largest_batch(
+    train: SequenceDataset, sampler: BucketBatchSampler, device: torch.device, compute: Callable[[Batch], object]
+) -> None:
+    """Compute the gradients of the largest batch that the sampler could make; nothing is kept of them.
+
+    Args:
+        train: The training data.
+        sampler: Their batches.
+        device: Where the batch shall be.
+        compute: What computes the gradients of a batch.
+
+    Raises:
+        TrainingError: Memory does not suffice; the message says what `max_tokens` would do.
+    """
+    sizes = train.sequences.sizes
+    count = min(sampler.batch_size, len(train))
+    longest = int(sizes.max())
+    if sampler.max_tokens is not None:
+        count = min(count, sampler.max_tokens // max(1, longest))
+    indices = torch.topk(sizes, count).indices.numpy()
+    wanted = count
+    with unchanged_randomness(device):
+        while not _fits(train, indices[:count], device, compute):
+            if count == 1:
+                raise TrainingError(
+                    f"memory must hold the longest sequence at least; it did not hold that of {longest} steps "
+                    f"(sequence {indices[0]}). Cut long sequences, make the model smaller, or pass truncate_steps."
+                )
+            count = -(-count // 2)
+    if count < wanted:
+        raise TrainingError(
+            f"memory must hold the largest batch; it did not hold {wanted} sequences of up to {longest} steps. "
+            f"Pass max_tokens={count * longest}, which did fit, or a smaller batch_size."
+        )
+
+
+def _fits(
+    train: SequenceDataset,
+    indices: "np.typing.NDArray[np.int64]",
+    device: torch.device,
+    compute: Callable[[Batch], object],
+) -> bool:
+    try:
+        (batch,) = pack_batches(train.sequences, train.compact_labels, [indices], device)
+        compute(batch)
+    except (RuntimeError, MemoryError) as error:  # torch has an error of its own for GPUs alone
+        if isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS):
+            return False
+        raise
+    return True

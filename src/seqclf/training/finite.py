@@ -1,0 +1,51 @@
+"""Numbers that go wrong: noticed before they reach the weights, and told where they are."""
+
+import math
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from seqclf.data.batch import Batch
+from seqclf.errors import TrainingError
+
+_SHOWN = 8  # how many sequences of a batch an error names
+
+
+def is_finite(gradients: Iterable[Tensor | None]) -> bool:
+    """Tell whether all gradients are finite, by their sums: an infinite or undefined number leaves no finite sum."""
+    return all(math.isfinite(float(gradient.sum())) for gradient in gradients if gradient is not None)
+
+
+def refuse_update(model: nn.Module, logits: Tensor, batch: Batch, epoch: int, update: int) -> TrainingError:
+    """Return the error for an update that must not be made, as its gradients are not finite.
+
+    Args:
+        model: The model, with the gradients.
+        logits: What it made of the batch.
+        batch: The batch.
+        epoch: Which epoch it is, from 0.
+        update: Which update of the epoch it would have been, from 0.
+    """
+    indices = [] if batch.indices is None else batch.indices.tolist()
+    weights = dict(model.named_parameters())
+    spoilt = [name for name, weight in weights.items() if not is_finite([weight.detach()])]
+    wrong = [name for name, weight in weights.items() if not is_finite([weight.grad])]
+    shown = ", ".join(map(str, indices[:_SHOWN])) + (", ..." if len(indices) > _SHOWN else "")
+    if spoilt:
+        what = f"got {spoilt[0]} made infinite or undefined by the update before"
+    else:
+        largest = {name: float(weight.detach().abs().max()) for name, weight in weights.items()}
+        top = max(largest, key=lambda name: largest[name])
+        # Backwards, what is wrong in one layer spoils all before it; so the last one is where it began.
+        where = f"in {wrong[-1]}" if bool(logits.isfinite().all()) else "as the logits are not"
+        what = (
+            f"got one that is not, {where}. The update was not made: the weights are those before it, of which the "
+            f"largest, {largest[top]:.3g}, stands in {top}"
+        )
+    return TrainingError(
+        f"in epoch {epoch + 1}, update {update + 1} (sequences {shown}), weights and gradients must be finite; {what}. "
+        "Lower the learning rate, or pass clip_grad_norm.",
+        epoch=epoch,
+        update=update,
+        indices=indices,
+    )
