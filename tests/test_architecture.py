@@ -38,6 +38,7 @@ ROOMS = [
     ["training.history", "training.interrupt", "training.interval", "training.nested"],
     [
         "training.checkpoint",
+        "training.distributed",
         "training.dry_run",
         "training.finite",
         "training.inference",

@@ -264,10 +264,10 @@ def test_of_a_seed_that_broke_off_the_tables_tell() -> None:
 def test_a_run_that_breaks_off_late_keeps_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Trainer.run_epoch
 
-    def break_at_the_third(self: Any, train: Any, sampler: Any, epoch: int, bar: Any) -> Any:
+    def break_at_the_third(self: Any, train: Any, sampler: Any, epoch: int, *others: Any) -> Any:
         if epoch == 2:
             raise TrainingError("the loss must stay finite")
-        return real(self, train, sampler, epoch, bar)
+        return real(self, train, sampler, epoch, *others)
 
     monkeypatch.setattr(Trainer, "run_epoch", break_at_the_third)
     result = study({"seed": [0]}, base={"epochs": 4}, curves=True, cache=tmp_path / "runs")

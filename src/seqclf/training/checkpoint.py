@@ -67,11 +67,13 @@ class Checkpoints:
         checkpoint: Where and how often.
         about: What the run is of, by name: its data and its configuration, as values ready for JSON. A checkpoint of
             another run is refused.
+        writes: Whether this process writes; of several that train together only one does.
     """
 
-    def __init__(self, checkpoint: Checkpoint, about: Mapping[str, Any]) -> None:
+    def __init__(self, checkpoint: Checkpoint, about: Mapping[str, Any], *, writes: bool = True) -> None:
         self.settings = checkpoint
         self.folder = Path(checkpoint.folder)
+        self.writes = writes
         self.about = json.loads(json.dumps(about))
         self.environment = {"torch": torch.__version__, "threads": torch.get_num_threads()}
         self._pool = ThreadPoolExecutor(1, "seqclf-checkpoint")
@@ -91,8 +93,9 @@ class Checkpoints:
             raise FileFormatError(
                 f"checkpoint must be a folder that can be made; got {error.strerror} at {self.folder}. Choose another."
             ) from None
-        for left in self.folder.glob(f".*{_SUFFIX}.*.tmp"):  # by a process that was killed while it wrote
-            left.unlink(missing_ok=True)
+        if self.writes:
+            for left in self.folder.glob(f".*{_SUFFIX}.*.tmp"):  # by a process that was killed while it wrote
+                left.unlink(missing_ok=True)
         found = self._files()
         if found and not resume:
             raise InvalidArgumentError(
@@ -104,6 +107,8 @@ class Checkpoints:
     def is_due(self, updates: int) -> bool:
         """Tell whether the state should be written after so many updates of an epoch."""
         settings = self.settings
+        if not self.writes:
+            return False
         if settings.every_steps is not None and updates % settings.every_steps == 0:
             return self._is_idle()
         in_time = settings.every_seconds is not None and time.monotonic() - self._latest >= settings.every_seconds
@@ -111,6 +116,8 @@ class Checkpoints:
 
     def write(self, number: int, state: Any) -> None:
         """Begin to write a state, which is copied at once; `number` is that of all updates up to now."""
+        if not self.writes:
+            return
         self.wait()
         tensors: dict[str, Tensor] = {}
         content = {

@@ -14,6 +14,7 @@ from seqclf.data.dataset import SequenceDataset
 from seqclf.data.duplicates import Groups
 from seqclf.metrics import ClassMetrics
 from seqclf.models.classifier import RNNClassifier
+from seqclf.training.distributed import Group
 from seqclf.training.inference import admit, compute_logits
 from seqclf.training.interval import Interval, bootstrap
 
@@ -195,3 +196,18 @@ def evaluate(model: RNNClassifier, dataset: SequenceDataset, *, batch_size: int 
         classes=dataset.classes,
         groups=dataset.groups,
     )
+
+
+def evaluate_together(model: RNNClassifier, dataset: SequenceDataset, group: Group) -> Evaluation:
+    """Measure `model` as `evaluate` does, each process a share of the sequences; all get the whole result."""
+    if group.count == 1:
+        return evaluate(model, dataset)
+    dataset = admit("dataset", model, dataset)
+    own = torch.arange(group.rank, len(dataset), group.count)
+    losses = torch.zeros(len(dataset), dtype=torch.float64)
+    predictions = torch.zeros(len(dataset), dtype=torch.int64)
+    if len(own):
+        share = evaluate(model, dataset.subset(own))
+        losses[own], predictions[own] = torch.from_numpy(share.losses), torch.from_numpy(share.predictions)
+    losses, predictions = (group.sum(one.to(group.device)).cpu() for one in (losses, predictions))
+    return Evaluation(losses.numpy(), dataset.labels.numpy(), predictions.numpy(), dataset.classes, dataset.groups)

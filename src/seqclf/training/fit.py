@@ -1,5 +1,6 @@
 """fit: train a classifier, epoch by epoch."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -19,6 +20,7 @@ from seqclf.files import PathLike
 from seqclf.models.classifier import RNNClassifier
 from seqclf.seeding import seeded
 from seqclf.training.checkpoint import Checkpoint, Checkpoints
+from seqclf.training.distributed import is_launched
 from seqclf.training.history import History
 from seqclf.training.inference import admit
 from seqclf.training.interrupt import deferred_interrupts
@@ -132,12 +134,13 @@ def fit(
     checkpoints = _open_checkpoints(checkpoint, resume, run)
     with (
         seeded(seed, model.device),
-        _progress_bar(progress) as bar,
+        _progress_bar(progress and run.trainer.group.rank == 0) as bar,
         deferred_interrupts(wanted=checkpoints is not None) as interruption,
         checkpoints or nullcontext(),
     ):
         if checkpoints is not None and (state := checkpoints.begin(resume=resume)) is not None:
             run.load_state(state)
+        run.trainer.group.barrier()  # nobody may write while another still looks for checkpoints
         if dry_run:
             run.try_largest_batch()
         return run.go(epochs, bar, checkpoints, interruption)
@@ -149,7 +152,7 @@ def _open_checkpoints(checkpoint: PathLike | Checkpoint | None, resume: bool, ru
             raise InvalidArgumentError("resume must come with checkpoint, the folder to go on from; got None there.")
         return None
     settings = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
-    return Checkpoints(settings, run.about())
+    return Checkpoints(settings, run.about(), writes=run.trainer.group.rank == 0)
 
 
 def _check_early_stopping(rule: Any, validation_data: SequenceDataset | None) -> EarlyStopping | None:
@@ -174,7 +177,8 @@ def _check_clip(norm: float | None) -> float | None:
 def resolve_device(device: torch.device | str) -> torch.device:
     """Return the device that is meant; raise where torch cannot use it."""
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        number = ":" + os.environ.get("LOCAL_RANK", "0") if is_launched() else ""
+        return torch.device(f"cuda{number}" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, TypeError) as error:

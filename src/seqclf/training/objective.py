@@ -21,6 +21,10 @@ class Objective:
         """Return the objective of logits (B, C) and labels (B,)."""
         return cross_entropy(logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing)
 
+    def total(self, labels: Tensor) -> float:
+        """Return what the objective of sequences with some labels is the mean over: their number, or their weights."""
+        return float(len(labels)) if self.class_weights is None else float(self.class_weights.cpu()[labels].sum())
+
     def gradient(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return its gradient with respect to the logits, (B, C).
 

@@ -15,8 +15,9 @@ from seqclf.models.classifier import RNNClassifier
 from seqclf.models.direct import goes_directly
 from seqclf.persistence import OPTIONS
 from seqclf.training.checkpoint import Checkpoints
+from seqclf.training.distributed import Signals
 from seqclf.training.dry_run import try_largest_batch
-from seqclf.training.evaluate import evaluate
+from seqclf.training.evaluate import evaluate_together
 from seqclf.training.history import History
 from seqclf.training.interrupt import Interruption
 from seqclf.training.stopping import BestSoFar
@@ -83,13 +84,17 @@ class Run:
 
     def go(self, epochs: int, bar: Any, checkpoints: Checkpoints | None, interruption: Interruption) -> History:
         """Train up to so many epochs, and return what was measured."""
+        group = self.trainer.group
+        group.copy_from_first(self.model)
 
-        def after_update() -> bool:
+        def wishes(updates: int) -> Signals:
+            is_due = checkpoints is not None and checkpoints.is_due(updates)
+            return Signals(is_due or interruption.requested, interruption.requested)
+
+        def after_update(signals: Signals) -> None:
             bar.update()
-            updates = self.trainer.so_far.updates
-            if checkpoints is not None and (interruption.requested or checkpoints.is_due(updates)):
+            if signals.write and checkpoints is not None:
                 checkpoints.write(self.updates, self.state())
-            return interruption.requested
 
         bar.update(self.updates)  # those of a run that goes on
         while self.epoch < epochs and self.history.stopped_by == "epochs":
@@ -97,12 +102,12 @@ class Run:
             self.sampler.set_epoch(self.epoch)
             left = (epochs - self.epoch) * len(self.sampler) - self.trainer.so_far.updates
             bar.total = bar.n + left  # with max_tokens no two epochs need have as many
-            measures = self.trainer.run_epoch(self.train, self.sampler, self.epoch, after_update)
+            measures = self.trainer.run_epoch(self.train, self.sampler, self.epoch, wishes, after_update)
             if measures is not None:
                 self._end_epoch(measures, bar)
                 if checkpoints is not None:
                     checkpoints.write(self.updates, self.state())
-            if interruption.requested and checkpoints is not None:
+            if checkpoints is not None and (measures is None or group.any(interruption.requested)):
                 self.history.stopped_by = "interrupted"
                 warnings.warn(
                     f"training was interrupted in epoch {self.epoch + 1}. What it had come to is in "
@@ -130,13 +135,13 @@ class Run:
     def _end_epoch(self, measures: dict[str, float], bar: Any) -> None:
         """Measure what an epoch has come to, and see whether it was the last."""
         if self.validation_data is not None:
-            result = evaluate(self.model, self.validation_data)
+            result = evaluate_together(self.model, self.validation_data, self.trainer.group)
             measures |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
         self.trainer.end_epoch(measures)
         self.history.append(measures)
         bar.set_postfix({name: f"{measures[name]:.3f}" for name in measures if "loss" in name or "accuracy" in name})
         end = EpochEnd(self.epoch, self.model, self.trainer.optimizer, self.history)
-        if any(callback(end) for callback in self.callbacks):
+        if self.trainer.group.any(any(callback(end) for callback in self.callbacks)):
             self.history.stopped_by = "callback"
         if self.best and self.best.update(self.epoch, measures[self.best.rule.monitor], self.model):
             self.history.stopped_by = "early_stopping"

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from seqclf.errors import InvalidArgumentError, TrainingError
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.direct import goes_directly, step_directly, suits_fused
 from seqclf.models.dropout import keys_for
+from seqclf.training.distributed import Group, Signals
 from seqclf.training.finite import is_finite, refuse_update
 from seqclf.training.objective import Objective
 
@@ -51,7 +53,8 @@ class Trainer:
         self.learning_rate = 0.0  # of the latest update
         self.so_far = EpochSoFar(model.device)
         held = (parameter for group in optimizer.param_groups for parameter in group["params"])
-        self.parameters = list({*model.parameters(), *held})
+        self.parameters = list(dict.fromkeys([*model.parameters(), *held]))  # in the same order in all processes
+        self.group = Group(model.device)
 
     def use_scheduler(self, scheduler: LRScheduler | SchedulerFactory | None, interval: str | None) -> None:
         """Take on a scheduler, or make it from the optimiser."""
@@ -68,7 +71,12 @@ class Trainer:
         self.interval = interval or ("step" if isinstance(self.scheduler, OneCycleLR | CyclicLR) else "epoch")
 
     def run_epoch(
-        self, train: SequenceDataset, sampler: BucketBatchSampler, epoch: int, after_update: Callable[[], bool]
+        self,
+        train: SequenceDataset,
+        sampler: BucketBatchSampler,
+        epoch: int,
+        wishes: Callable[[int], Signals],
+        after_update: Callable[[Signals], None],
     ) -> dict[str, float] | None:
         """Make one update for each batch that is left of an epoch, and return the measures of the epoch.
 
@@ -76,37 +84,55 @@ class Trainer:
             train: The data.
             sampler: Its batches.
             epoch: Which epoch it is.
-            after_update: Called after each; where it returns True, the epoch is broken off, and None returned.
+            wishes: Called before each update, with the number of updates that the epoch will have had after it; says
+                what this process wants to happen then.
+            after_update: Called after each, with what any process has wanted. Where that was to stop, the epoch is
+                broken off, and None returned.
         """
         self.model.train()
-        sampler.set_epoch(epoch)
         so_far, directly = self.so_far, goes_directly(self.model)
         start = time.perf_counter() - so_far.seconds
-        batches = pack_batches(
-            train.sequences, train.compact_labels, sampler.arrays(), self.model.device, skip=so_far.updates
-        )
-        for batch in batches:
+        for batch, part in self._shares(train, sampler, epoch):
             logits = self.compute_gradients(batch, sampler.seed, epoch, directly=directly)
+            signals = self.group.sum_gradients(self.parameters, part, wishes(so_far.updates + 1))
             self._update(logits, batch, epoch)
-            so_far.add(batch, logits, time.perf_counter() - start)
-            if after_update():
+            so_far.add(batch, logits, time.perf_counter() - start, counts=part > 0)
+            after_update(signals)
+            if signals.stop:
                 return None
         self.so_far = EpochSoFar(self.model.device)
-        loss, accuracy = (total / len(train) for total in so_far.sums.read())
+        loss, hits, padded_steps = so_far.totals(self.group).tolist()
         if not math.isfinite(loss):
             raise TrainingError(
-                f"the loss must stay finite; got {loss} in epoch {epoch + 1}. "
+                f"the loss must stay finite; got {loss / len(train)} in epoch {epoch + 1}. "
                 "Lower the learning rate, or pass clip_grad_norm.",
                 epoch=epoch,
             )
         return {
-            "loss": loss,
-            "accuracy": accuracy,
+            "loss": loss / len(train),
+            "accuracy": hits / len(train),
             "learning_rate": self.learning_rate,
             "seconds": time.perf_counter() - start,
             "steps": float(so_far.updates),
-            "padding_waste": so_far.padded_steps / max(1, train.sequences.total),
+            "padding_waste": padded_steps / max(1, train.sequences.total),
         }
+
+    def _shares(self, train: SequenceDataset, sampler: BucketBatchSampler, epoch: int) -> Iterator[tuple[Batch, float]]:
+        """Yield this process's share of each batch that is left, and the part of the batch that it counts for."""
+        labels, group, skip = train.compact_labels, self.group, self.so_far.updates
+        sampler.set_epoch(epoch)
+        arrays = (group.share(indices) for indices in sampler.arrays())
+        batches = pack_batches(train.sequences, labels, arrays, self.model.device, skip=skip)
+        if group.count == 1:
+            yield from ((batch, 1.0) for batch in batches)
+            return
+        sampler.set_epoch(epoch)
+        for batch, indices in zip(batches, islice(sampler.arrays(), skip, None), strict=True):
+            assert batch.indices is not None
+            own, whole = (
+                self.objective.total(labels[one].long()) for one in (batch.indices, torch.from_numpy(indices))
+            )
+            yield batch, own / whole if group.has_share(indices) else 0.0
 
     def compute_gradients(self, batch: Batch, seed: int, epoch: int, *, directly: bool) -> Tensor:
         """Put the gradients of a batch into the weights; return its logits, detached, still on the device."""
@@ -152,7 +178,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "learning_rate": self.learning_rate,
-            "so_far": self.so_far.state(),
+            "so_far": self.so_far.state(self.group),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -162,11 +188,11 @@ class Trainer:
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.learning_rate = state["learning_rate"]
-        self.so_far.load_state(state["so_far"])
+        self.so_far.load_state(state["so_far"], self.group)
 
 
 class EpochSoFar:
-    """What is known of an epoch that is under way.
+    """What is known of an epoch that is under way: of its share, where several processes train.
 
     Attributes:
         updates: How many updates were made.
@@ -181,32 +207,48 @@ class EpochSoFar:
         self.seconds = 0.0
         self.sums = _Sums(device)
 
-    def add(self, batch: Batch, logits: Tensor, seconds: float) -> None:
-        """Count one update; `seconds` are those of the whole epoch up to now."""
+    def add(self, batch: Batch, logits: Tensor, seconds: float, *, counts: bool) -> None:
+        """Count one update, and its batch if that counts; `seconds` are those of the whole epoch up to now."""
         self.updates += 1
-        self.padded_steps += len(batch) * _longest(batch)
         self.seconds = seconds
-        self.sums.add(logits, batch.labels)
+        if counts:
+            self.padded_steps += len(batch) * _longest(batch)
+            self.sums.add(logits, batch.labels)
 
-    def state(self) -> dict[str, Any]:
-        """Return what `load_state` goes on from."""
-        sums = self.sums
+    def totals(self, group: Group) -> Tensor:
+        """Return loss, hits and padded steps, summed over all sequences of all processes."""
+        own = self.sums.read()
+        return group.sum(torch.cat([own, own.new_tensor([float(self.padded_steps)])]))
+
+    def state(self, group: Group) -> dict[str, Any]:
+        """Return what `load_state` goes on from, whatever the number of processes then.
+
+        Alone, sequences that wait to be measured are kept as they are, so that sums come out the same bit for bit.
+        """
+        sums, padded_steps = self.sums, self.padded_steps
+        totals, waiting = sums.totals, (sums.logits, sums.labels)
+        if group.count > 1:
+            *_, steps = whole = self.totals(group)
+            totals, padded_steps, waiting = whole[:2], int(steps), ([], [])
         return {
             "updates": self.updates,
-            "padded_steps": self.padded_steps,
+            "padded_steps": padded_steps,
             "seconds": self.seconds,
-            "totals": sums.totals,
-            "logits": sums.logits and torch.cat(sums.logits),
-            "labels": sums.labels and torch.cat(sums.labels),
+            "totals": totals,
+            "waiting": [torch.cat(one) for one in waiting if one],
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
-        self.updates, self.padded_steps, self.seconds = (state[name] for name in ("updates", "padded_steps", "seconds"))
-        sums, device = self.sums, self.sums.totals.device
-        sums.totals = state["totals"].to(device)
-        if len(state["logits"]):
-            sums.add(state["logits"].to(device), state["labels"].to(device))
+    def load_state(self, state: dict[str, Any], group: Group) -> None:
+        """Go on from what `state` returned; the first process takes over all that was counted."""
+        self.updates, self.seconds = state["updates"], state["seconds"]
+        if group.rank:
+            return
+        self.padded_steps = state["padded_steps"]
+        device = self.sums.totals.device
+        self.sums.totals = state["totals"].to(device)
+        if state["waiting"]:
+            logits, labels = state["waiting"]
+            self.sums.add(logits.to(device), labels.to(device))
 
 
 class _Sums:
@@ -227,11 +269,11 @@ class _Sums:
         if self.rows >= _KEPT_ROWS:
             self._measure()
 
-    def read(self) -> list[float]:
-        """Return the two sums."""
+    def read(self) -> Tensor:
+        """Return the two sums, (2,)."""
         if self.rows:
             self._measure()
-        return self.totals.tolist()
+        return self.totals
 
     def _measure(self) -> None:
         logits, labels = torch.cat(self.logits), torch.cat(self.labels)
