@@ -3,9 +3,15 @@
 By default this runs on the sample that comes with seqclf, with one seed. `--data download` fetches the full set of
 PyTorch's tutorial once; `--data DIR` reads any folder with one text file for each class. With several seeds, figures
 are means ± standard deviations. With `--output`, what is finished is kept, and a run that was broken off goes on.
+
+    torchrun --nproc-per-node 2 examples/names_task.py
+
+trains each model in two processes, with the same results.
 """
 
 import argparse
+import io
+import sys
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,6 +23,7 @@ from torch import Tensor, nn
 import seqclf
 from seqclf import RNNClassifier, SequenceDataset, StudyResult
 from seqclf.study import Run, Summary, format_measure
+from seqclf.training.distributed import process_rank
 
 
 class TutorialRNN(nn.Module):
@@ -127,6 +134,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Train every model of the table and report."""
     arguments = parse_arguments()
+    if process_rank():  # of several processes, started by torchrun, the first one speaks for all
+        sys.stdout = io.StringIO()
     train, test = SequenceDataset.from_pairs(seqclf.load_names(arguments.data)).split(test_size=0.2, seed=0)
     print(f"train: {train}\ntest:  {test}, none of its names in train\n")
     with nullcontext(arguments.output) if arguments.output else tempfile.TemporaryDirectory() as folder:
@@ -135,7 +144,7 @@ def main() -> None:
         print(table)
         best = result.best("validation_loss")  # the test names choose nothing
         print_guesses(best.load_model(), arguments.predict)
-        if arguments.output:
+        if arguments.output and not process_rank():
             write_results(arguments.output, result, table, best)
 
 

@@ -208,7 +208,7 @@ def test_ctrl_c_within_an_epoch(tmp_path: Path) -> None:
             model, DATA, optimizer=lambda params: Pressing(params, lr=0.1), checkpoint=tmp_path, progress=False
         )
     assert (history.stopped_by, history.epochs) == ("interrupted", 0)
-    assert [path.name for path in tmp_path.iterdir()] == ["step-000000000001.safetensors"]
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000000002.safetensors"]  # the one after
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:

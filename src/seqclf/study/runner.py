@@ -27,6 +27,7 @@ from seqclf.study.cache import RunCache
 from seqclf.study.options import Grid, Point, expand, varying
 from seqclf.study.result import StudyResult, label
 from seqclf.study.run import StudyData, count_classes, rehearse, train_run
+from seqclf.training.distributed import is_launched, process_rank
 from seqclf.training.fit import resolve_device
 from seqclf.training.inference import check_is_dataset
 
@@ -120,7 +121,7 @@ def run_study(
         runs = {point.description: run for point in points if (run := store.load(point)) is not None}
         missing = [point for point in points if point.description not in runs]
         names = varying([point.options for point in points])
-        with tqdm(total=len(points), initial=len(runs), disable=not progress, unit="run") as bar:
+        with tqdm(total=len(points), initial=len(runs), disable=not progress or process_rank() > 0, unit="run") as bar:
             for point in _train_all(missing, store, workers=workers, threads=threads, device=device):
                 run = store.load(point)
                 assert run is not None, "a run that was stored is found again"
@@ -166,7 +167,7 @@ def _rehearse_all(points: Sequence[Point], store: RunCache, device: str) -> None
 
 def _train_all(points: Sequence[Point], store: RunCache, *, workers: int, threads: int, device: str) -> Iterator[Point]:
     """Train and store every run, and yield its point when it is finished."""
-    if workers == 1 or len(points) <= 1:
+    if workers == 1 or len(points) <= 1 or is_launched():  # processes that train one model together are workers enough
         for point in points:
             with _threads(threads):
                 _train_and_store(point, store, device)
