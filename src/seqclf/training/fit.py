@@ -69,6 +69,9 @@ def fit(
     interrupted; only `seconds` differ. `epochs` may be changed. The first Ctrl-C writes the state and returns what was
     measured, `stopped_by` being `"interrupted"`; the second stops at once. What callbacks keep is not written.
 
+    In processes that `torchrun` started, all train one model together: each has a share of every batch, and the result
+    is that of one process.
+
     Args:
         model: The model. It is trained in place, and moved to `device`.
         train: The training data, encoded with the model's vocabulary.
