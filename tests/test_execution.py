@@ -105,8 +105,17 @@ def test_direct_steps_give_the_gradients_of_autograd(data: st.DataObject) -> Non
 @given(st.data())
 def test_shared_beginnings_give_the_gradients_of_the_batch(data: st.DataObject) -> None:
     cell, layers = data.draw(st.sampled_from(BUILT_IN)), data.draw(st.integers(1, 2))
+    sequences = data.draw(strategies.id_sequences()) * data.draw(st.integers(2, 4))
+    check_shared_beginnings(cell, layers, sequences)
+
+
+def test_many_equal_sequences_of_one_step() -> None:
+    check_shared_beginnings("lstm", 1, [torch.tensor([1])] * 8)
+
+
+def check_shared_beginnings(cell: Any, layers: int, sequences: list[Tensor]) -> None:
     model = small(cell=cell, num_layers=layers)
-    packed = batch_of(data.draw(strategies.id_sequences()) * data.draw(st.integers(2, 4)))
+    packed = batch_of(sequences)
     labels = torch.arange(int(packed.batch_sizes[0])) % 3
     expected = gradients(as_padded(model), packed, labels)
     with pytest.MonkeyPatch.context() as patch:

@@ -49,9 +49,11 @@ class Layout:
         batch: B, those of the first step.
         widest: The most of any step.
         total: N, those of all steps.
+        is_shared: Whether a row may belong to several sequences; here not.
         joins: For steps whose rows do not go on from the first rows of the step before: which these are; here none.
     """
 
+    is_shared = False
     joins: Mapping[int, Tensor] = MappingProxyType({})
 
     def __init__(self, sizes: tuple[int, ...]) -> None:

@@ -23,6 +23,8 @@ class SharedLayout(Layout):
         tree: Its prefixes, whose sequences are called by their ranks.
     """
 
+    is_shared = True
+
     def __init__(self, layout: Layout, tree: PrefixTree) -> None:
         depth = len(tree.levels)
         super().__init__((*(len(level.symbols) for level in tree.levels), *layout.sizes[depth:]))

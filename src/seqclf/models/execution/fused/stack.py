@@ -73,7 +73,7 @@ class Stack:
         if not self.with_gradient:
             return Sweep
         layout = self.reading.layout
-        is_single = layout.widest == 1 and not layout.joins  # with joins, many sequences may share one row
+        is_single = layout.widest == 1 and not layout.is_shared
         return SinglePass if is_single and x.device.type == "cpu" else Pass
 
     def _turn(self, x: Any, direction: int) -> Any:
