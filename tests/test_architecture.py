@@ -19,7 +19,7 @@ ROOMS = [
     ["tensor_file"],
     ["vocabulary"],
     ["data.ragged"],
-    ["data.batch", "data.duplicates", "data.encode", "data.sampling", "data.split", "data.sources"],
+    ["data.batch", "data.duplicates", "data.encode", "data.sampling", "data.split", "data.sources", "data.tables"],
     ["data.store"],
     ["data.dataset", "data.names", "data.packing", "data.report"],
     ["cells.protocol", "cells.scan"],

@@ -215,12 +215,37 @@ def test_progress_that_is_none(tmp_path: Path) -> None:
         SequenceDataset.write(tmp_path, cut_off(4))
     path = tmp_path / "progress.json"
     content: Any = json.loads(path.read_text())
-    (tmp_path / "labels.part").write_bytes(b"")
-    changes: list[Any] = [content, {}, content | {"version": 2}, []]
+    changes: list[Any] = [
+        {},
+        [],
+        content | {"version": 2},
+        content | {"done": -1},
+        content | {"done": 3},
+        content | {"kind": "other"},
+        content | {"longest": 1 << 31},
+        content | {"sizes": content["sizes"] | {"values": 7}},
+        content | {"symbols": [["ab", 1]]},
+        content | {"symbols": [["a", 1], ["a", 1]]},
+        content | {"classes": [None]},
+    ]
     for change in changes:
         path.write_text(json.dumps(change))
         with pytest.raises(FileFormatError, match=r"progress of a store must be what seqclf wrote; got .*begin anew"):
             SequenceDataset.write(tmp_path, PAIRS, resume=True)
+    path.write_text(json.dumps(content))
+    (tmp_path / "labels.part").write_bytes(b"")
+    with pytest.raises(FileFormatError, match=r"labels\.part is too short"):
+        SequenceDataset.write(tmp_path, PAIRS, resume=True)
+
+
+@pytest.mark.parametrize("name", ["values", "labels"])
+def test_parts_that_are_damaged(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConnectionError):
+        SequenceDataset.write(tmp_path, cut_off(4))
+    part = tmp_path / f"{name}.part"
+    part.write_bytes(b"\xff\xff\xff\x7f" + part.read_bytes()[4:])
+    with pytest.raises(FileFormatError, match="parts of a store must be what seqclf wrote; got IndexError"):
+        SequenceDataset.write(tmp_path, PAIRS, resume=True)
 
 
 def test_lengths_need_not_be_given() -> None:

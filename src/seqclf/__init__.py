@@ -7,6 +7,7 @@ from seqclf.data.names import download_names, load_names
 from seqclf.data.report import DataReport
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.data.sources import fold_ascii, read_folder
+from seqclf.data.tables import read_table
 from seqclf.errors import (
     BatchingError,
     DownloadError,
@@ -81,6 +82,7 @@ __all__ = [
     "predict_prefixes",
     "predict_proba",
     "read_folder",
+    "read_table",
     "run_study",
     "save",
     "verify_batching",

@@ -125,11 +125,11 @@ class StoreWriter:
         progress = self.progress
         is_tokens = progress.kind in ("text", "tokens")
         if is_tokens and vocabulary is None:
-            vocabulary = Vocabulary.from_counts(self.counts, is_text=progress.kind == "text")
+            vocabulary = Vocabulary.from_counts(self.counts, min_freq=0, is_text=progress.kind == "text")
         final_classes = sort_symbols(progress.classes) if classes is None else list(classes)
         places = {label: number for number, label in enumerate(final_classes)}
-        labels = np.array([places[label] for label in progress.classes])
         with _writing(self.folder):
+            labels = np.array([places[label] for label in progress.classes])
             steps = sum(int(block.sum()) for block in self._blocks("lengths", np.int32))
             files = {
                 "values": self._copy("values", *self._values_by(vocabulary)),
@@ -327,6 +327,7 @@ def _read_progress(path: Path) -> _Progress:
         if content.pop("format") != _FORMAT or content.pop("version") > _VERSION:
             raise ValueError("another format")
         progress = _Progress(**content)
+        _check_progress(progress)
         for name in _PARTS:
             if (path.parent / f"{name}.part").stat().st_size < progress.sizes[name]:
                 raise ValueError(f"{name}.part is too short")
@@ -337,11 +338,35 @@ def _read_progress(path: Path) -> _Progress:
     return progress
 
 
+def _check_progress(progress: _Progress) -> None:
+    """Raise ValueError, or what comes of values of other kinds, unless all parts fit each other."""
+    numbers = [progress.done, progress.longest, *(progress.sizes[name] for name in _PARTS)]
+    numbers += [count for _, count in progress.symbols]
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError("a number that is none")
+    width = int(progress.kind) if progress.kind.isdecimal() else 1
+    if progress.kind not in {"text", "tokens"} and not progress.kind.isdecimal():
+        raise ValueError(f"kind {progress.kind!r}")
+    if progress.sizes["lengths"] != 4 * progress.done or progress.sizes["labels"] != 4 * progress.done:
+        raise ValueError("sizes that do not fit the number of sequences")
+    if progress.sizes["values"] % (4 * max(1, width)) or progress.longest >= 1 << 31:
+        raise ValueError("sizes that do not fit the kind")
+    symbols = [symbol for symbol, _ in progress.symbols]
+    is_plain = all(type(one) in {str, int} for one in [*symbols, *progress.classes])
+    is_text = all(isinstance(symbol, str) and len(symbol) == 1 for symbol in symbols)
+    if not is_plain or len(set(symbols)) != len(symbols) or (progress.kind == "text" and not is_text):
+        raise ValueError("symbols or classes that are none")
+
+
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Turn what the system says while writing into an error that names the folder."""
+    """Turn what the system says while writing into an error that names the folder; and what damaged parts lead to."""
     try:
         yield
+    except (IndexError, KeyError) as error:  # symbols or labels that nobody has counted
+        raise FileFormatError(
+            f"parts of a store must be what seqclf wrote; got {error!r} in {folder}. Delete the folder and begin anew."
+        ) from None
     except OSError as error:
         raise FileFormatError(
             f"folder of a store must be writable; got {error.strerror} at {folder}. Make room or choose another place, "

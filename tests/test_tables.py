@@ -1,0 +1,166 @@
+"""read_table: the pairs of a file, or one error that names file and line, whatever the file holds."""
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqclf import FileFormatError, InvalidArgumentError, MissingDependencyError, SequenceDataset, read_table
+from seqclf.data import tables
+
+values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=8)
+pairs = st.lists(st.tuples(values, values), max_size=8)
+
+
+def read(path: Path) -> list[Any]:
+    return list(read_table(path, sequence="name", label="label"))
+
+
+def write_csv(path: Path, rows: list[Any]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+        writer.writerows(
+            [["id", "label", "name"], *([number, label, name] for number, (name, label) in enumerate(rows))]
+        )
+
+
+def write_json(path: Path, rows: list[Any]) -> None:
+    path.write_text(
+        "".join(json.dumps({"label": label, "name": name}) + "\n" for name, label in rows), encoding="utf-8"
+    )
+
+
+def write_parquet(path: Path, rows: list[Any]) -> None:
+    table = pa.table({"name": pa.array([row[0] for row in rows]), "label": pa.array([row[1] for row in rows])})
+    pq.write_table(table, path)
+
+
+WRITERS: dict[str, Callable[[Path, list[Any]], None]] = {
+    "a.csv": write_csv,
+    "a.tsv": write_csv,
+    "a.jsonl": write_json,
+    "a.ndjson": write_json,
+    "A.PARQUET": write_parquet,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tables")
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@given(rows=pairs)
+def test_what_is_written_is_read(folder: Path, name: str, rows: list[Any]) -> None:
+    WRITERS[name](folder / name, rows)
+    if rows or name != "A.PARQUET":  # Arrow gives columns without a value no type
+        assert read(folder / name) == rows
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "A.PARQUET"])
+def test_lists_and_integers(folder: Path, name: str) -> None:
+    rows = [(["to", "be"], 3), (["or"], 4)]
+    WRITERS[name](folder / name, rows)
+    assert read(folder / name) == rows
+    WRITERS[name](folder / name, [([1, 2], "x")])
+    assert read(folder / name) == [([1, 2], "x")]
+
+
+def test_a_stream_into_a_store(folder: Path) -> None:
+    write_csv(folder / "a.csv", [("ab", "x"), ("ba", "y")])
+    stored = SequenceDataset.write(folder / "store", read_table(folder / "a.csv", sequence="name", label="label"))
+    assert len(stored) == 2
+
+
+CSV_ERRORS = {
+    "": "must begin with the names of its columns; got nothing",
+    "name,other\n": r"must have one column 'label'; got 0 among \['name', 'other'\]",
+    "name,Label\n": r"must have one column 'label'; .* Did you mean 'Label'\?",
+    "name,name,label\n": "must have one column 'name'; got 2",
+    "name,label\na,b\n\nc\n": r"rows must have 2 values, as many as names; got \['c'\] in .*a\.csv, line 4",
+    'name,label\n"a" b,c\n': r"table must be CSV; got .* line 2\. Correct or remove it",
+    'name,label\n"a,b\n': "table must be CSV; got 'unexpected end of data'",
+    "name,label\n"
+    + "a" * 200_000
+    + ",b\n": r"table must be CSV; got 'field larger than field limit \(131072\)'.*line 2",
+    b"name,label\na,\xff\n": "must be UTF-8; got the byte 0xff in .*a.csv, not far behind line",
+}
+
+
+@pytest.mark.parametrize(("content", "message"), CSV_ERRORS.items())
+def test_csv_that_is_none(folder: Path, content: Any, message: str) -> None:
+    (folder / "a.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(FileFormatError, match=message):
+        read(folder / "a.csv")
+
+
+JSON_ERRORS = {
+    "{": "each line must be an object in JSON; got .* line 1",
+    '\n{"name": "a", "label": "b"}\n[1]\n': r"each line must be an object in JSON; got \[1\] in .*a\.jsonl, line 3",
+    '{"name": "a"}': r"each object must have 'label'; got \['name'\]",
+    '{"name": 1, "label": "b"}': "'name' must be a string, or a list of strings or integers; got 1 in .* line 1",
+    '{"name": ["a", null], "label": "b"}': "'name' must be a string, or a list",
+    '{"name": "a", "label": null}': "'label' must be a string or an integer; got None",
+    '{"name": "a", "label": true}': "'label' must be a string or an integer; got True",
+    "[" * 100_000: "each line must be an object in JSON; got ",
+    "1" * 5000: "each line must be an object in JSON; got ",
+}
+
+
+@pytest.mark.parametrize(("content", "message"), JSON_ERRORS.items(), ids=[text[:20] for text in JSON_ERRORS])
+def test_json_lines_that_are_none(folder: Path, content: str, message: str) -> None:
+    (folder / "a.jsonl").write_text(content, encoding="utf-8")
+    with pytest.raises(FileFormatError, match=message):
+        read(folder / "a.jsonl")
+
+
+def test_parquet_that_is_none(folder: Path) -> None:
+    path = folder / "a.parquet"
+    for content in (b"", b"PAR1", b"PAR1" * 9):
+        path.write_bytes(content)
+        with pytest.raises(FileFormatError, match="must be a whole Parquet file; got "):
+            read(path)
+    pq.write_table(pa.table({"name": ["a"], "other": ["b"]}), path)
+    with pytest.raises(FileFormatError, match="must have one column 'label'; got 0"):
+        read(path)
+    pq.write_table(pa.table({"name": ["a", None], "label": ["b", "c"]}), path)
+    with pytest.raises(FileFormatError, match=r"'name' must be a string.*got None in .*a\.parquet, row 2"):
+        read(path)
+
+
+def test_a_line_without_an_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_LONGEST_LINE", 1000)
+    (folder / "a.jsonl").write_text("x" * 1001, encoding="utf-8")
+    with pytest.raises(FileFormatError, match="lines must be shorter than 1000 characters; got 'xxx"):
+        read(folder / "a.jsonl")
+
+
+def test_files_of_other_kinds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"must end in one of \.csv, .*; got 'a\.txt'"):
+        read_table(folder / "a.txt", sequence="name", label="label")
+    with pytest.raises(FileFormatError, match="table must be a file; got no file at"):
+        read_table(folder / "none.csv", sequence="name", label="label")
+    (folder / "b.csv").mkdir()
+    with pytest.raises(FileFormatError, match="table must be a file; got something else at"):
+        read_table(folder / "b.csv", sequence="name", label="label")
+    os.mkfifo(folder / "c.csv")
+    with pytest.raises(FileFormatError, match="table must be a file; got something else at"):
+        read_table(folder / "c.csv", sequence="name", label="label")
+    write_csv(folder / "a.csv", [("a", "b")])
+    rows = read_table(folder / "a.csv", sequence="name", label="label")
+    (folder / "a.csv").unlink()
+    with pytest.raises(FileFormatError, match="table must be readable; got No such file"):
+        list(rows)
+    write_parquet(folder / "a.parquet", [("a", "b")])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingDependencyError, match="pyarrow must be installed"):
+        read(folder / "a.parquet")
