@@ -6,6 +6,7 @@ are known, the parts are copied with their final numbers and types, and `manifes
 folder is no store.
 """
 
+import math
 import mmap
 import os
 import zlib
@@ -262,6 +263,8 @@ def open_store(folder: PathLike, *, check: bool) -> Store:
         if manifest["format"] != _FORMAT or manifest["version"] > _VERSION:
             raise ValueError(f"format {manifest['format']!r} of version {manifest['version']!r}")
         count, steps, width = manifest["sequences"], manifest["steps"], manifest["width"]
+        if not all(type(one) is int and one >= 0 for one in (count, steps, 0 if width is None else width)):
+            raise ValueError("a number that is none")
         shapes = {"values": (steps,) if width is None else (steps, width), "offsets": (count + 1,)}
         arrays = {
             name: _map(folder / f"{name}.bin", manifest["files"][name], shapes.get(name, (count,)), check)
@@ -281,7 +284,7 @@ def open_store(folder: PathLike, *, check: bool) -> Store:
 def _map(path: Path, about: Any, shape: tuple[int, ...], check: bool) -> Tensor:
     """Return a file as a tensor, of which the system reads what is asked for."""
     dtype = np.dtype(str(about["dtype"]))
-    expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    expected = math.prod(shape) * dtype.itemsize
     size = path.stat().st_size if path.is_file() else -1
     if not size == expected == about["bytes"]:
         raise FileFormatError(
