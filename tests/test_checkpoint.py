@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,14 @@ def test_runs_that_are_killed_at_random_end_as_if_nothing_had_happened(tmp_path:
     print(f"{runs} runs, killed {kills} times, all equal")
 
 
+@pytest.fixture
+def _attended() -> Iterator[None]:
+    """Have Ctrl-C handled as at a terminal; where nobody sits at one, the system may have it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt(times: int) -> Callable[[Any], None]:
     def callback(_: Any) -> None:
         for _time in range(times):
@@ -184,6 +192,7 @@ def interrupt(times: int) -> Callable[[Any], None]:
     return callback
 
 
+@pytest.mark.usefixtures("_attended")
 def test_ctrl_c_is_no_loss(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"interrupted in epoch 2\. What it had come to is in .* resume=True goes on"):
         _, history = train(tmp_path, callbacks=[interrupt(1)])
@@ -192,6 +201,7 @@ def test_ctrl_c_is_no_loss(tmp_path: Path) -> None:
     assert_same(train(tmp_path, resume=True), train(None))
 
 
+@pytest.mark.usefixtures("_attended")
 def test_ctrl_c_within_an_epoch(tmp_path: Path) -> None:
     class Pressing(SGD):
         pressed = False
@@ -211,11 +221,13 @@ def test_ctrl_c_within_an_epoch(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000000002.safetensors"]  # the one after
 
 
+@pytest.mark.usefixtures("_attended")
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, callbacks=[interrupt(2)])
 
 
+@pytest.mark.usefixtures("_attended")
 def test_without_a_checkpoint_ctrl_c_is_what_it_always_was() -> None:
     with pytest.raises(KeyboardInterrupt):
         train(None, callbacks=[interrupt(1)])

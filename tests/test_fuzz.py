@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,14 +136,15 @@ _json_like = st.recursive(
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 def test_any_file_gives_a_value_or_our_error(
-    originals: dict[str, dict[str, bytes]], tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject
+    originals: dict[str, dict[str, bytes]], kind: str, data: st.DataObject
 ) -> None:
-    folder = tmp_path_factory.mktemp("fuzz")
     name, _, read = KINDS[kind]
-    for one, content in originals[kind].items():
-        (folder / one).write_bytes(mutate(data, content) if one == name or kind == "checkpoint" else content)
-    with contextlib.suppress(SeqclfError):
-        read(folder / name)
+    with tempfile.TemporaryDirectory() as folder:
+        for one, content in originals[kind].items():
+            is_meant = one == name or kind == "checkpoint"
+            Path(folder, one).write_bytes(mutate(data, content) if is_meant else content)
+        with contextlib.suppress(SeqclfError):
+            read(Path(folder, name))
 
 
 def test_an_error_of_another_kind_would_be_noticed(tmp_path: Path) -> None:
