@@ -234,6 +234,8 @@ def test_subclasses_and_autocast_keep_direct_steps_away() -> None:
     assert not goes_directly(Subclass(3, vocab_size=7))
     with torch.autocast("cpu"):
         assert not goes_directly(small().float())
+    with pytest.warns(UserWarning, match="Anomaly Detection"), torch.autograd.detect_anomaly():
+        assert not goes_directly(small())
 
 
 @pytest.mark.parametrize("cell", BUILT_IN)

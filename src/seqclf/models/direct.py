@@ -29,6 +29,7 @@ def goes_directly(model: RNNClassifier) -> bool:
         is_plain(model)
         and type(model.head) is nn.Linear
         and not model.drops
+        and not torch.is_anomaly_enabled()  # which watches autograd
         and model.truncate_steps is None
         and all(_is_left_alone(parameter) for parameter in model.parameters())
     )
