@@ -156,6 +156,26 @@ def test_bad_files(tmp_path: Path) -> None:
         Vocabulary("a").save(tmp_path / "missing" / "v.json")
 
 
+def test_a_save_that_is_broken_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ctrl_c(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        Vocabulary("b").save(tmp_path / "v.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    Vocabulary("b").save(tmp_path / "v.json")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(FileFormatError, match=r"vocabulary file must be readable; got Permission denied at .*v\.json"):
+        Vocabulary.load(tmp_path / "v.json")
+
+
 def test_a_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "v.json"
     Vocabulary("a").save(path)

@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from seqclf.errors import FileFormatError, InvalidDataError
+from seqclf.errors import FileFormatError
 
 PathLike = str | os.PathLike[str]
 
@@ -50,18 +50,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_json(path: PathLike, content: Any) -> None:
-    """Write a value as JSON, whole or not at all.
-
-    Raises:
-        InvalidDataError: JSON cannot hold it.
-    """
-    try:
-        text = json.dumps(content)
-    except TypeError as error:
-        raise InvalidDataError(
-            f"symbols and classes must be strings or numbers to be written; got {error}. Map them to strings first."
-        ) from None
-    write_atomically(path, text.encode())
+    """Write a value as JSON, whole or not at all."""
+    write_atomically(path, json.dumps(content).encode())
 
 
 def read_bytes(path: PathLike, what: str) -> bytes:

@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from seqclf.checks import check_int
 from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
-from seqclf.files import PathLike, read_json, write_atomically
+from seqclf.files import PathLike, read_json, write_json
 
 __all__ = ["Vocabulary"]
 
@@ -211,7 +211,7 @@ class Vocabulary:
             ...     Vocabulary.load(Path(folder) / "dna.json").symbols
             ('A', 'C', 'G', 'T')
         """
-        write_atomically(path, json.dumps(self.to_dict()).encode())
+        write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: PathLike) -> Self:

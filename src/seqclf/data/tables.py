@@ -46,7 +46,7 @@ def read_table(path: PathLike, *, sequence: str, label: str) -> Iterator[Pair]:
         ...     path = Path(folder) / "people.csv"
         ...     _ = path.write_text("id,name,country\n1,Satoshi,Japan\n2,Rossi,Italy\n", encoding="utf-8")
         ...     SequenceDataset.from_pairs(read_table(path, sequence="name", label="country"))
-        SequenceDataset(2 sequences, 2 classes, lengths 5-7, 11 ids)
+        SequenceDataset(2 sequences, 2 classes, lengths 5-7, 10 ids)
     """
     path = Path(path)
     readers: dict[str, Callable[[Path, str, str], Iterator[Row]]] = {

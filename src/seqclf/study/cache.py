@@ -12,7 +12,7 @@ import torch
 from seqclf._version import __version__
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import FileFormatError, InvalidDataError
-from seqclf.files import read_json, write_atomically
+from seqclf.files import read_json, write_json
 from seqclf.models.classifier import RNNClassifier
 from seqclf.persistence import save
 from seqclf.study.options import Point
@@ -90,7 +90,7 @@ class RunCache:
             "seconds": run.seconds,
             "error": run.error,
         }
-        write_atomically(self._path(point, ".json"), json.dumps(content).encode())
+        write_json(self._path(point, ".json"), content)
 
     def _key(self, point: Point) -> dict[str, Any]:
         return self.shared | {"options": json.loads(point.description)}

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -163,14 +164,12 @@ class Checkpoints:
 
     def _read_newest(self, found: list[Path]) -> Any:
         """Return the newest state that is whole."""
-        for number, path in enumerate(found):
+        for path, older in pairwise(found):
             try:
                 return self._read(path)
             except FileFormatError as error:
-                if number + 1 == len(found):
-                    raise
-                warnings.warn(f"going on from an older checkpoint, {found[number + 1].name}: {error}", stacklevel=4)
-        raise AssertionError("there is at least one")
+                warnings.warn(f"going on from an older checkpoint, {older.name}: {error}", stacklevel=4)
+        return self._read(found[-1])
 
     def _read(self, path: Path) -> Any:
         content, tensors = read_tensor_file(path, _KIND, "checkpoint file")
