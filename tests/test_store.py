@@ -132,6 +132,15 @@ def test_training_reads_it_where_it_lies(tmp_path: Path, cell: Any, monkeypatch:
     assert stored.report().n == 80
 
 
+def test_features_of_another_default_type(tmp_path: Path) -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        stored = SequenceDataset.write(tmp_path, [(np.array([[0.5, 2.0]]), "x"), (np.array([[1.0, 3.0]] * 2), "y")])
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert stored.sequences.values.tolist() == [[0.5, 2.0], [1.0, 3.0], [1.0, 3.0]]
+
+
 def test_empty_sequences(tmp_path: Path) -> None:
     pairs = [("", "x"), ("ab", "y"), ("", "y")]
     stored = SequenceDataset.write(tmp_path, pairs, allow_empty=True)

@@ -112,7 +112,12 @@ class Vocabulary:
         kept: int | None = None,
         strict: bool = False,
     ) -> Self:
-        """Make the vocabulary of symbols that occur so often; at most `kept` of them. Otherwise as `build`."""
+        """Make the vocabulary of symbols that occur so often; at most `kept` of them. Otherwise as `build`.
+
+        Example:
+            >>> Vocabulary.from_counts({"b": 1, "a": 3, "c": 3}, is_text=True).symbols
+            ('a', 'c', 'b')
+        """
         known = [symbol for symbol in sort_symbols(counts) if counts[symbol] >= min_freq]
         known.sort(key=lambda symbol: -counts[symbol])  # a stable sort: between equals the order by symbol stays
         known = known[:kept]

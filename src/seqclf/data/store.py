@@ -90,10 +90,11 @@ class StoreWriter:
         progress = self.progress
         self._check_kind(sequences, vocabulary)
         _check_classes(classes)
-        values = sequences.values.numpy()
-        if vocabulary is not None:
+        if vocabulary is None:
+            values = sequences.values.numpy().astype(np.float32)  # whatever torch's default type is
+        else:
             vocabulary.to_dict()  # raises where a file could not hold the symbols
-            values = self._renumber(values, vocabulary)
+            values = self._renumber(sequences.values.numpy(), vocabulary)
         known = {label: number for number, label in enumerate(progress.classes)}
         table = np.array([known.setdefault(label, len(known)) for label in classes], np.int32)
         parts = {

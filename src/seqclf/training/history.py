@@ -25,7 +25,8 @@ class History:
         measures: The lists by name; `history[name]` reads them.
         best_epoch: With early stopping, the index of the best epoch in every list, whose weights the model has now
             unless the caller said otherwise; else None.
-        stopped_by: `"epochs"` when all ran, `"early_stopping"` or `"callback"`.
+        stopped_by: `"epochs"` when all ran, `"early_stopping"`, `"callback"`, or `"interrupted"` by Ctrl-C, when the
+            run is unfinished and its checkpoint serves to go on.
 
     Example:
         >>> history = History()
