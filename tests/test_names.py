@@ -8,6 +8,7 @@ import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ def test_the_place_of_the_cache(server: Server, tmp_path: Path, monkeypatch: pyt
 
 def test_load_names_downloads(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEQCLF_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(download_names, "__kwdefaults__", {"url": server.url, "timeout": 30.0})
+    monkeypatch.setattr(names, "download_names", partial(download_names, url=server.url))
     assert load_names("download") == [("Novak", "Czech"), ("Pappas", "Greek"), ("Rigas", "Greek")]
 
 
