@@ -44,6 +44,7 @@ ROOMS = [
         "training.inference",
         "training.objective",
         "training.stopping",
+        "training.weights",
     ],
     ["training.calibration", "training.evaluate", "training.predictor"],
     ["training.compare", "training.trainer"],

@@ -243,6 +243,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "scheduler": ({"scheduler": "steps"}, r"scheduler; got None in .*, and now \['StepLR', 'epoch'"),
     "clip_grad_norm": ({"clip_grad_norm": 1.0}, "clip_grad_norm; got None"),
     "class_weight": ({"class_weight": "balanced"}, "class_weight; got None"),
+    "sample_weight": ({"sample_weight": [1.0, 2.0] * 20}, "sample_weight; got None"),
     "label_smoothing": ({"label_smoothing": 0.1}, "label_smoothing; got 0.0"),
     "early_stopping": ({"early_stopping": EarlyStopping(monitor="loss")}, "early_stopping; got None"),
 }

@@ -21,7 +21,8 @@ PLAIN: dict[str, Any] = {"model": {"cell": "gru"}, "epochs": 8, "batch_size": 16
 _LEFT_OUT = ("seconds", "padding_waste")
 RUNS: dict[str, dict[str, Any]] = {
     "plain": PLAIN,
-    "weighted": PLAIN | {"fit": {"class_weight": [1.0, 3.0], "label_smoothing": 0.1, "clip_grad_norm": 0.5}},
+    "weighted": PLAIN
+    | {"fit": {"class_weight": [1.0, 3.0], "label_smoothing": 0.1, "clip_grad_norm": 0.5}, "sample_weights": True},
     "both ways, few tokens": PLAIN | {"model": {"cell": "lstm", "bidirectional": True}, "fit": {"max_tokens": 40}},
     "fewer than processes": PLAIN | {"batch_size": 7, "epochs": 4, "model": {"cell": "gru", "pooling": "mean"}},
 }
@@ -122,7 +123,7 @@ def test_a_share_that_counts_wrongly_would_be_noticed(monkeypatch: pytest.Monkey
     parts = []
     for rank in range(2):
         group.rank = rank
-        parts.append(Objective(None, 0.0).total(torch.from_numpy(group.share(indices))) / 5)
+        parts.append(Objective(None, 0.0).total(own := torch.from_numpy(group.share(indices)), own) / 5)
     assert parts == [0.6, 0.4]
     assert parts != [0.5, 0.5]
     group.rank = 1

@@ -150,15 +150,16 @@ def test_batches_of_one(cell: Any, bidirectional: bool, pooling: Any) -> None:
 @given(st.data())
 def test_the_gradient_of_the_objective_is_that_of_autograd(data: st.DataObject) -> None:
     weights = data.draw(st.sampled_from([None, torch.tensor([1.0, 0.0, 2.5]).double()]))
-    objective = Objective(weights, data.draw(st.floats(0, 0.9)))
+    own = data.draw(st.sampled_from([None, torch.arange(1, 6).double()]))
+    objective = Objective(weights, data.draw(st.floats(0, 0.9)), own)
     labels = torch.tensor(data.draw(st.lists(st.integers(0, 2), min_size=1, max_size=5)))
     if weights is not None and not bool(weights[labels].sum()):
         labels[0] = 0  # without any weight there is no mean
     logits = torch.randn(len(labels), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    leaf = logits.clone().requires_grad_()
-    torch.autograd.backward(objective(leaf, labels))
+    leaf, indices = logits.clone().requires_grad_(), torch.arange(len(labels)).flip(0)
+    torch.autograd.backward(objective(leaf, labels, indices))
     assert leaf.grad is not None
-    assert torch.allclose(objective.gradient(logits, labels), leaf.grad, atol=1e-14)
+    assert torch.allclose(objective.gradient(logits, labels, indices), leaf.grad, atol=1e-14)
 
 
 def test_a_direct_step_shares_no_memory_between_gradients() -> None:

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -180,7 +182,7 @@ def test_class_weights_scale_the_gradient() -> None:
     batch = DATA.batch(range(len(DATA)))
     counts = torch.bincount(DATA.labels).double()
     balanced = (len(DATA) / (3 * counts)).tolist()
-    for given, meant in [
+    for passed, meant in [
         ("balanced", balanced),
         ({"a": 2.0, "c": 0.5}, [2.0, 1.0, 0.5]),
         ([3.0, 1.0, 1.0], [3.0, 1.0, 1.0]),
@@ -188,12 +190,53 @@ def test_class_weights_scale_the_gradient() -> None:
     ]:
         model, by_hand = make().double(), make().double()
         history = train(
-            model, epochs=1, batch_size=len(DATA), class_weight=given, optimizer=SGD(model.parameters(), lr=0.5)
+            model, epochs=1, batch_size=len(DATA), class_weight=passed, optimizer=SGD(model.parameters(), lr=0.5)
         )
         logits = by_hand(batch.inputs, batch.lengths)
         assert history["loss"][0] == pytest.approx(float(cross_entropy(logits, batch.labels).detach()))
         descend(by_hand, cross_entropy(logits, batch.labels, weight=torch.tensor(meant, dtype=torch.float64)))
         assert torch.allclose(weights(model), weights(by_hand), atol=1e-12)
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=len(DATA), max_size=len(DATA)).filter(any),
+    st.sampled_from([None, [3.0, 1.0, 0.5]]),
+    st.sampled_from([0.0, 0.2]),
+)
+def test_a_sequence_of_weight_k_counts_as_k_of_it(counts: list[int], class_weight: Any, smoothing: float) -> None:
+    several = DATA.subset([index for index, count in enumerate(counts) for _ in range(count)])
+    found = []
+    for data, weight in [(DATA, counts), (DATA, [0.5 * count for count in counts]), (several, None)]:
+        model = make().double()
+        sgd = SGD(model.parameters(), lr=0.5)
+        options = {"class_weight": class_weight, "label_smoothing": smoothing, "sample_weight": weight}
+        fit(model, data, epochs=1, batch_size=len(several), optimizer=sgd, progress=False, **options)
+        found.append(weights(model))
+    assert torch.allclose(found[0], found[2], atol=1e-12)
+    assert torch.allclose(found[0], found[1], atol=1e-12)
+
+
+@pytest.mark.parametrize("convert", [list, np.array, torch.tensor])
+def test_sequences_of_weight_0_are_left_out(convert: Any) -> None:
+    kept = torch.arange(len(DATA)) % 3 > 0
+    found = []
+    for data, weight in [(DATA, convert(kept.double().tolist())), (DATA.subset(torch.nonzero(kept)[:, 0]), None)]:
+        model = make()
+        history = train(model, data=data, epochs=3, batch_size=2, sample_weight=weight)
+        found.append((weights(model), history["loss"]))
+    assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
+    assert found[0][1] == pytest.approx(found[1][1], abs=1e-6)
+
+
+def test_weights_stay_with_their_sequences_where_others_are_skipped() -> None:
+    pairs = [("ab", "x"), ("", "y"), ("ba", "y"), ("b", "x")]
+    whole = SequenceDataset.from_pairs(pairs, allow_empty=True)
+    found = []
+    for data, weight in [(whole, [1.0, 7.0, 2.0, 3.0]), (whole.subset([0, 2, 3]), [1.0, 2.0, 3.0])]:
+        model = RNNClassifier.for_dataset(whole, hidden_size=4, empty="skip", seed=0)
+        fit(model, data, epochs=2, sample_weight=weight, progress=False)
+        found.append(weights(model))
+    assert torch.equal(*found)
 
 
 def test_early_stopping_goes_back_to_the_best() -> None:
@@ -292,6 +335,10 @@ FEATURES = SequenceDataset.from_pairs([(np.ones((2, 3)), "a")])
         ({"class_weight": {"z": 1}}, r"class_weight must name classes of train; got 'z'"),
         ({"class_weight": [1.0]}, r"3 finite numbers above 0, one for each class; got \[1\.0\]"),
         ({"class_weight": [1.0, -1.0, 1.0]}, r"3 finite numbers above 0"),
+        ({"sample_weight": [1.0]}, rf"sample_weight must hold {len(DATA)} numbers, .*; got the shape \(1,\)"),
+        ({"sample_weight": [1.0] * (len(DATA) - 1) + [-1.0]}, rf"at least 0; got -1\.0 \(sequence {len(DATA) - 1}\)"),
+        ({"sample_weight": [float("nan")] * len(DATA)}, r"finite numbers of at least 0; got nan \(sequence 0\)"),
+        ({"sample_weight": [0] * len(DATA)}, r"sample_weight must be above 0 for one sequence at least; got 0 for all"),
         ({"early_stopping": 5}, r"early_stopping must be an EarlyStopping; got 5"),
         ({"early_stopping": EarlyStopping()}, r"early_stopping on 'val_loss' must have validation_data; got None"),
         ({"device": "gpu9"}, r"device must be one that torch can use; got 'gpu9'"),

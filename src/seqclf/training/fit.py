@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
-from seqclf.checks import check_choice, check_int, check_probability
+from seqclf.checks import check_int, check_probability
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError
@@ -22,16 +22,17 @@ from seqclf.seeding import seeded
 from seqclf.training.checkpoint import Checkpoint, Checkpoints
 from seqclf.training.distributed import is_launched
 from seqclf.training.history import History
-from seqclf.training.inference import admit
+from seqclf.training.inference import admit, check_is_dataset
 from seqclf.training.interrupt import deferred_interrupts
+from seqclf.training.objective import Objective
 from seqclf.training.run import Callback, Run
 from seqclf.training.stopping import BestSoFar, EarlyStopping
 from seqclf.training.trainer import SchedulerFactory, Trainer
+from seqclf.training.weights import ClassWeight, SampleWeight, class_weights, sample_weights
 
 __all__ = ["fit"]
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
-ClassWeight = Literal["balanced"] | Mapping[Any, float] | Sequence[float] | Tensor
 
 
 def fit(
@@ -47,6 +48,7 @@ def fit(
     scheduler_interval: Literal["epoch", "step"] | None = None,
     clip_grad_norm: float | None = None,
     class_weight: ClassWeight | None = None,
+    sample_weight: SampleWeight | None = None,
     label_smoothing: float = 0.0,
     early_stopping: EarlyStopping | None = None,
     callbacks: Sequence[Callback] = (),
@@ -89,6 +91,9 @@ def fit(
         clip_grad_norm: The largest norm that the gradient of all weights together may have; longer ones are scaled.
         class_weight: The weight of each class in the loss that is minimised (the measured losses stay plain): a
             mapping from labels, a sequence in the order of `train.classes`, or `"balanced"` for n / (C * n_class).
+        sample_weight: The weight of each sequence of `train` in the loss that is minimised, numbers of at least 0, as
+            many as there are sequences; those of weight 0 are left out. The loss of a batch is divided by the sum of
+            its weights, so only their ratios count.
         label_smoothing: The part of each label that is spread evenly over all classes in the loss that is minimised
             (the measured losses stay plain), from 0 up to 1.
         early_stopping: When to stop early; None is never.
@@ -123,15 +128,16 @@ def fit(
     """
     check_int("epochs", epochs)
     check_int("seed", seed, minimum=0)
-    train = admit("train", model, train)
+    train, own_weights = _admit_weighted(model, train, sample_weight)
     if validation_data is not None:
         validation_data = admit("validation_data", model, validation_data)
     rule = _check_early_stopping(early_stopping, validation_data)
-    weights = _class_weights(class_weight, train)
+    weights = class_weights(class_weight, train)
     sampler = BucketBatchSampler(train.sequences.sizes, batch_size, max_tokens=max_tokens, seed=seed)
     model.to(resolve_device(device))
     smoothing = check_probability("label_smoothing", label_smoothing)
-    trainer = Trainer(model, _make_optimizer(optimizer, model), weights, smoothing, _check_clip(clip_grad_norm))
+    objective = Objective(weights, smoothing, own_weights)
+    trainer = Trainer(model, _make_optimizer(optimizer, model), objective, _check_clip(clip_grad_norm))
     trainer.use_scheduler(scheduler, scheduler_interval)
     run = Run(trainer, sampler, train, validation_data, BestSoFar(rule) if rule else None, callbacks)
     checkpoints = _open_checkpoints(checkpoint, resume, run)
@@ -147,6 +153,20 @@ def fit(
         if dry_run:
             run.try_largest_batch()
         return run.go(epochs, bar, checkpoints, interruption)
+
+
+def _admit_weighted(
+    model: RNNClassifier, train: SequenceDataset, sample_weight: SampleWeight | None
+) -> tuple[SequenceDataset, Tensor | None]:
+    """Return the sequences to train on, and their weights."""
+    check_is_dataset("train", train)
+    weights = sample_weights(sample_weight, train)
+    if weights is None:
+        return admit("train", model, train), None
+    if model.empty == "skip":
+        weights = weights * (train.sequences.sizes > 0)
+    kept = torch.nonzero(weights)[:, 0]
+    return admit("train", model, train.subset(kept) if len(kept) < len(train) else train), weights[kept]
 
 
 def _open_checkpoints(checkpoint: PathLike | Checkpoint | None, resume: bool, run: Run) -> Checkpoints | None:
@@ -205,26 +225,6 @@ def _make_optimizer(optimizer: Any, model: RNNClassifier) -> Optimizer:
             "optimizer must hold parameters of the model; got none of them. Make it from model.parameters()."
         )
     return optimizer
-
-
-def _class_weights(class_weight: ClassWeight | None, train: SequenceDataset) -> Tensor | None:
-    if class_weight is None:
-        return None
-    if isinstance(class_weight, str):
-        check_choice("class_weight", class_weight, ("balanced",))
-        counts = torch.bincount(train.compact_labels, minlength=len(train.classes)).double()
-        return len(train) / (len(train.classes) * counts.clamp(min=1))
-    if isinstance(class_weight, Mapping):
-        if unknown := [label for label in class_weight if label not in train.classes]:
-            raise InvalidArgumentError(f"class_weight must name classes of train; got {unknown[0]!r}, which is none.")
-        class_weight = [class_weight.get(label, 1.0) for label in train.classes]
-    weights = torch.as_tensor(class_weight, dtype=torch.float64)
-    if weights.shape != (len(train.classes),) or not bool((weights > 0).all() and weights.isfinite().all()):
-        raise InvalidArgumentError(
-            f"class_weight must hold {len(train.classes)} finite numbers above 0, one for each class; "
-            f"got {weights.tolist()}."
-        )
-    return weights
 
 
 def _progress_bar(progress: bool) -> Any:

@@ -1,5 +1,6 @@
 """One call of fit: all that changes while it goes on, epoch by epoch."""
 
+import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -151,7 +152,7 @@ class Run:
         """Return what this run is of, by name, as values ready for JSON: runs in which it differs are others."""
         trainer, sampler, scheduler = self.trainer, self.sampler, self.trainer.scheduler
         groups = [_plain(group) for group in trainer.optimizer.param_groups]
-        weights = trainer.objective.class_weights
+        weights, own = trainer.objective.class_weights, trainer.objective.sample_weights
         return {
             "train": self.train.fingerprint,
             "validation_data": self.validation_data and self.validation_data.fingerprint,
@@ -165,6 +166,7 @@ class Run:
             "optimizer": [type(trainer.optimizer).__name__, groups],
             "clip_grad_norm": trainer.clip_grad_norm,
             "class_weight": None if weights is None else weights.tolist(),
+            "sample_weight": None if own is None else hashlib.sha256(own.double().cpu().numpy().tobytes()).hexdigest(),
             "label_smoothing": trainer.objective.label_smoothing,
             "early_stopping": self.best and asdict(self.best.rule),
         }

@@ -39,14 +39,13 @@ class Trainer:
         self,
         model: RNNClassifier,
         optimizer: Optimizer,
-        class_weights: Tensor | None,
-        label_smoothing: float,
+        objective: Objective,
         clip_grad_norm: float | None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
-        weights = None if class_weights is None else class_weights.to(model.device, model.head.weight.dtype)
-        self.objective = Objective(weights, label_smoothing)
+        self.objective = objective
+        objective.to(model.head.weight)
         self.clip_grad_norm = clip_grad_norm
         self.scheduler: LRScheduler | None = None
         self.interval = "epoch"
@@ -130,7 +129,7 @@ class Trainer:
         for batch, indices in zip(batches, islice(sampler.arrays(), skip, None), strict=True):
             assert batch.indices is not None
             own, whole = (
-                self.objective.total(labels[one].long()) for one in (batch.indices, torch.from_numpy(indices))
+                self.objective.total(labels[one].long(), one) for one in (batch.indices, torch.from_numpy(indices))
             )
             yield batch, own / whole if group.has_share(indices) else 0.0
 
@@ -141,12 +140,14 @@ class Trainer:
         assert batch.indices is not None
 
         if directly and isinstance(inputs, PackedSequence) and suits_fused(self.model, inputs):
-            return step_directly(self.model, inputs, partial(self.objective.gradient, labels=labels))
+            return step_directly(
+                self.model, inputs, partial(self.objective.gradient, labels=labels, indices=batch.indices)
+            )
         for parameter in self.parameters:
             parameter.grad = None
         keys = keys_for(batch.indices, seed, epoch) if self.model.drops else None
         logits: Tensor = self.model(inputs, batch.lengths, keys=keys)
-        torch.autograd.backward(self.objective(logits, labels))
+        torch.autograd.backward(self.objective(logits, labels, batch.indices))
         return logits.detach()
 
     def _update(self, logits: Tensor, batch: Batch, epoch: int) -> None:
