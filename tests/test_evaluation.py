@@ -129,8 +129,8 @@ def test_an_untrained_model_is_worth_little() -> None:
 @pytest.mark.parametrize(
     ("sequences", "message"),
     [
-        ("Satoshi", r"sequences must be a list of sequences; got str\. Put a single sequence into a list"),
-        (iter(["a"]), r"sequences must be a list of sequences; got list_iterator"),
+        ("Satoshi", r"sequences must be a list, an array or a column, .*; got str\. Put a single one into a list"),
+        (5, r"sequences must be a list, an array or a column, .*; got int"),
         (["a", ""], r"sequences must not be empty; got length 0 \(sequence 1\)"),
         (["a", ["b"]], r"must be strings for a vocabulary of text; got list \(sequence 1\)"),
         ([np.ones((2, 3))], r"must be strings for a vocabulary of text; got ndarray"),

@@ -338,7 +338,10 @@ FEATURES = SequenceDataset.from_pairs([(np.ones((2, 3)), "a")])
         ({"sample_weight": [1.0]}, rf"sample_weight must hold {len(DATA)} numbers, .*; got the shape \(1,\)"),
         ({"sample_weight": [1.0] * (len(DATA) - 1) + [-1.0]}, rf"at least 0; got -1\.0 \(sequence {len(DATA) - 1}\)"),
         ({"sample_weight": [float("nan")] * len(DATA)}, r"finite numbers of at least 0; got nan \(sequence 0\)"),
-        ({"sample_weight": [0] * len(DATA)}, r"sample_weight must be above 0 for one sequence at least; got 0 for all"),
+        (
+            {"sample_weight": [0] * len(DATA)},
+            r"sample_weight must be above zero for one sequence at least; got weights of zero",
+        ),
         ({"early_stopping": 5}, r"early_stopping must be an EarlyStopping; got 5"),
         ({"early_stopping": EarlyStopping()}, r"early_stopping on 'val_loss' must have validation_data; got None"),
         ({"device": "gpu9"}, r"device must be one that torch can use; got 'gpu9'"),

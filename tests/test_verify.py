@@ -299,5 +299,5 @@ def test_a_model_without_weights_is_refused() -> None:
 
 def test_sequences_that_do_not_fit_are_refused() -> None:
     model = RNNClassifier(2, vocab_size=4, vocabulary=Vocabulary("ab"))
-    with pytest.raises(InvalidDataError, match="sequences must be a list of sequences; got str"):
+    with pytest.raises(InvalidDataError, match=r"sequences must be a list, an array or a column, .*; got str"):
         verify_batching(model, "ab")

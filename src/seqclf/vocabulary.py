@@ -13,6 +13,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from seqclf.checks import check_int
+from seqclf.data.convert import as_list
 from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from seqclf.files import PathLike, read_json, write_json
 
@@ -99,7 +100,7 @@ class Vocabulary:
         """
         check_int("min_freq", min_freq)
         kept = None if max_size is None else check_int("max_size", max_size, minimum=2) - 2
-        counts, is_text = _count(list(sequences))
+        counts, is_text = _count(as_list(sequences))
         return cls.from_counts(counts, is_text=is_text, min_freq=min_freq, kept=kept, strict=strict)
 
     @classmethod

@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from seqclf.checks import check_int
 from seqclf.data.batch import Batch
+from seqclf.data.convert import as_list
 from seqclf.data.duplicates import Groups, duplicate_groups, members
 from seqclf.data.encode import are_features, encode_features, encode_tokens, refuse_mixed_kinds
 from seqclf.data.ragged import Indices, Ragged
@@ -121,8 +122,8 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
     @classmethod
     def from_sequences(
         cls,
-        sequences: Sequence[Any],
-        labels: Sequence[Any],
+        sequences: Iterable[Any],
+        labels: Iterable[Any],
         *,
         vocabulary: Vocabulary | None = None,
         classes: Sequence[Any] | None = None,
@@ -131,6 +132,16 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         allow_missing: bool = False,
     ) -> Self:
         """Encode sequences and their labels, given side by side; otherwise as `from_pairs`.
+
+        Args:
+            sequences: A list, an array of which each row is a sequence, a column of a data frame (pandas, polars,
+                pyarrow, Hugging Face datasets), or a jagged nested tensor.
+            labels: As many labels, likewise.
+            vocabulary: As for `from_pairs`.
+            classes: As for `from_pairs`.
+            channels_first: As for `from_pairs`.
+            allow_empty: As for `from_pairs`.
+            allow_missing: As for `from_pairs`.
 
         Raises:
             InvalidDataError: As `from_pairs`, and where there are more labels than sequences or fewer.
@@ -141,7 +152,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             >>> SequenceDataset.from_sequences(traces, ["rest", "run"])
             SequenceDataset(2 sequences, 2 classes, lengths 3-5, 2 features)
         """
-        sequences, labels = list(sequences), list(labels)
+        sequences, labels = as_list(sequences), as_list(labels, "labels")
         if len(sequences) != len(labels):
             raise InvalidDataError(
                 f"labels must be as many as sequences; got {len(labels)} labels for {len(sequences)} sequences. "
@@ -404,6 +415,20 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             >>> len(train), len(test)
             (4, 2)
         """
+        train, test = self.split_indices(test_size, seed=seed, stratify=stratify, group_duplicates=group_duplicates)
+        return self.subset(train), self.subset(test)
+
+    def split_indices(
+        self, test_size: float = 0.2, *, seed: int = 0, stratify: bool = True, group_duplicates: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Return where the two sides of `split` stand in this dataset: int64 tensors, ascending.
+
+        Example:
+            >>> dataset = SequenceDataset.from_pairs([("ab", "x"), ("ba", "x"), ("ab", "x"), ("b", "x")])
+            >>> train, test = dataset.split_indices(test_size=1)
+            >>> sorted(train.tolist() + test.tolist())
+            [0, 1, 2, 3]
+        """
         share = self._test_share(test_size)
         check_int("seed", seed, minimum=0)
         groups = members(self.groups if group_duplicates else np.arange(len(self)))
@@ -417,7 +442,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             )
         is_test = torch.zeros(len(self), dtype=torch.bool)
         is_test[test] = True
-        return self.subset(torch.nonzero(~is_test)[:, 0]), self.subset(torch.nonzero(is_test)[:, 0])
+        return torch.nonzero(~is_test)[:, 0], torch.nonzero(is_test)[:, 0]
 
     def __repr__(self) -> str:
         shortest, longest = int(self.sequences.sizes.min()), int(self.sequences.sizes.max())

@@ -117,6 +117,8 @@ def _feature_tensor(sequence: Any, index: int, input_size: int | None, channels_
             f"float sequences must be float arrays or tensors; got {type(sequence).__name__} (sequence {index}). "
             "Convert it, for instance with numpy.asarray(sequence, dtype='float32')."
         )
+    if isinstance(sequence, np.ndarray) and not sequence.flags.writeable:
+        sequence = sequence.copy()  # torch warns of others
     tensor = torch.as_tensor(sequence).detach().to("cpu", torch.get_default_dtype())
     tensor = tensor[:, None] if tensor.ndim == 1 else tensor
     if tensor.ndim != 2:

@@ -1,6 +1,6 @@
 """Inference: logits of many sequences, and what users make of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from seqclf.checks import check_int
 from seqclf.data.batch import Batch
+from seqclf.data.convert import as_list
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.encode import encode_features, encode_tokens, refuse_empty, refuse_non_finite
 from seqclf.data.packing import pack_batches
@@ -25,14 +26,14 @@ IndexArray = npt.NDArray[np.int64]
 __all__ = ["predict", "predict_prefixes", "predict_proba"]
 
 
-def predict(model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset, *, batch_size: int = 256) -> list[Any]:
+def predict(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, *, batch_size: int = 256) -> list[Any]:
     """Return the most probable label of each sequence, in order.
 
     Args:
         model: A model that knows its vocabulary, such as one from `RNNClassifier.for_dataset` or `load`; for float
             sequences it needs none.
-        sequences: Raw sequences (strings, token lists, or float arrays (T, F)), or a dataset that was encoded with the
-            model's vocabulary.
+        sequences: Raw sequences (strings, token lists, or float arrays (T, F)) in a list or whatever else
+            `SequenceDataset.from_sequences` takes; or a dataset that was encoded with the model's vocabulary.
         batch_size: How many sequences to run at once. It changes the speed alone.
 
     Returns:
@@ -56,7 +57,7 @@ def predict(model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset, *,
 
 
 def predict_proba(
-    model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset, *, batch_size: int = 256
+    model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, *, batch_size: int = 256
 ) -> npt.NDArray[np.floating[Any]]:
     """Return the probability of each class for each sequence: shape (n, C), in order, columns as `model.classes`.
 
@@ -83,7 +84,7 @@ def predict_proba(
 
 
 def predict_prefixes(
-    model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset, *, batch_size: int = 256
+    model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, *, batch_size: int = 256
 ) -> list[npt.NDArray[np.floating[Any]]]:
     """Return the probabilities after each step of each sequence, in one pass: how early could one decide?
 
@@ -161,16 +162,12 @@ def _batches(sequences: Ragged, batch_size: int, wanted: IndexArray, device: tor
     return pack_batches(sequences, None, (wanted[indices] for indices in arrays), device)
 
 
-def encode_for(model: RNNClassifier, sequences: Sequence[Any] | SequenceDataset) -> Ragged:
+def encode_for(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset) -> Ragged:
     """Return raw sequences, or those of a dataset, as ids or features that `model` takes."""
     if isinstance(sequences, SequenceDataset):
         check_dataset(model, sequences)
         return sequences.sequences
-    if isinstance(sequences, str) or not isinstance(sequences, Sequence | np.ndarray):
-        raise InvalidDataError(
-            f"sequences must be a list of sequences; got {type(sequences).__name__}. "
-            "Put a single sequence into a list, and pass an iterator as list(...)."
-        )
+    sequences = as_list(sequences)
     if len(sequences) == 0:
         width = () if model.input_size is None else (model.input_size,)
         return Ragged(

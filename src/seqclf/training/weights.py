@@ -54,5 +54,7 @@ def sample_weights(sample_weight: SampleWeight | None, train: SequenceDataset) -
             f"sample_weight must hold finite numbers of at least 0; got {float(weights[index])} (sequence {index})."
         )
     if not bool(weights.any()):
-        raise InvalidArgumentError("sample_weight must be above 0 for one sequence at least; got 0 for all.")
+        raise InvalidArgumentError(
+            "sample_weight must be above zero for one sequence at least; got weights of zero for all."
+        )
     return weights

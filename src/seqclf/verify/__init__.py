@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from seqclf.checks import check_int
 from seqclf.data.batch import pad_collate
+from seqclf.data.convert import as_list
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError
 from seqclf.models.classifier import RNNClassifier
@@ -93,8 +94,8 @@ def verify_batching(
 
 def _tensors(model: nn.Module, sequences: Sequence[Any] | SequenceDataset, dtype: torch.dtype) -> list[Tensor]:
     """Return the sequences that are not empty, as ids or features that the model takes."""
-    if not isinstance(sequences, SequenceDataset | str):
-        sequences = [sequence for sequence in sequences if len(sequence)]
+    if not isinstance(sequences, SequenceDataset):
+        sequences = [sequence for sequence in as_list(sequences) if len(sequence)]
     if isinstance(model, RNNClassifier) and (model.vocabulary is not None or model.features is not None):
         store = encode_for(model, sequences)
     elif isinstance(sequences, SequenceDataset):
