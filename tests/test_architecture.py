@@ -44,6 +44,7 @@ ROOMS = [
     ["models.direct", "models.shared"],
     ["models.cached"],
     ["persistence"],
+    ["export"],
     ["metrics"],
     ["training.history", "training.interrupt", "training.interval", "training.nested"],
     [

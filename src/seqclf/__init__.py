@@ -18,6 +18,7 @@ from seqclf.errors import (
     SeqclfError,
     TrainingError,
 )
+from seqclf.export import export
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.explain import explain_execution
 from seqclf.persistence import load, save
@@ -69,6 +70,7 @@ __all__ = [
     "download_names",
     "evaluate",
     "explain_execution",
+    "export",
     "fit",
     "fold_ascii",
     "load",
