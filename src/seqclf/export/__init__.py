@@ -63,16 +63,18 @@ def export(model: RNNClassifier, path: PathLike, *, check_shapes: int = 20, seed
         raise InvalidArgumentError(f"path must end in .onnx, the format that is written; got {path.name!r}.")
     check_int("check_shapes", check_shapes, minimum=0)
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: PLC0415  # optional, so imported where it is needed
 
-        from seqclf.export.graph import build_model
+        from seqclf.export.graph import build_model  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError(
             f'export must have onnx and onnxruntime; got {error}. Install them with: pip install "seqclf[onnx]"'
         ) from error
     model = copy.deepcopy(model).to("cpu", torch.float32)
     content = build_model(model, {"seqclf": json.dumps(_metadata(model))}).SerializeToString()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # the batches are small
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     worst = max((_difference(model, session, *batch) for batch in _batches(model, check_shapes, seed)), default=0.0)
     write_atomically(path, content)
     return worst

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 from torch import Tensor, nn
 
 from seqclf.errors import InvalidArgumentError
@@ -43,6 +43,15 @@ class Nodes:
         self.constants.append(numpy_helper.from_array(array.reshape(np.shape(value)), name))
         return name
 
+    def keep_only(self, wanted: set[str]) -> None:
+        """Drop what nothing wanted depends on."""
+        wanted = set(wanted)
+        for node in reversed(self.nodes):
+            if wanted.intersection(node.output):
+                wanted.update(node.input)
+        self.nodes = [node for node in self.nodes if wanted.intersection(node.output)]
+        self.constants = [constant for constant in self.constants if constant.name in wanted]
+
     def integers(self, *values: int) -> str:
         """Add a constant of one dimension, such as axes or a shape."""
         return self.constant(values, np.int64)
@@ -63,6 +72,7 @@ def build_model(model: RNNClassifier, metadata: dict[str, str]) -> ModelProto:
     logits = nodes.add("Gemm", pooled, *map(nodes.constant, (model.head.weight, model.head.bias)), transB=1)
     nodes.nodes.append(helper.make_node("Identity", [logits], ["logits"]))
     nodes.nodes.append(helper.make_node("Softmax", [logits], ["probabilities"], axis=1))
+    nodes.keep_only({"logits", "probabilities"})
     floats, width = TensorProto.FLOAT, [] if model.input_size is None else [model.input_size]
     graph = helper.make_graph(
         nodes.nodes,
