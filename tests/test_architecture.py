@@ -57,6 +57,7 @@ ROOMS = [
         "training.stopping",
         "training.weights",
     ],
+    ["attribution"],
     ["training.calibration", "training.evaluate", "training.predictor"],
     ["training.compare", "training.trainer"],
     ["training.run"],

@@ -1,6 +1,7 @@
 """seqclf: classify variable-length sequences with recurrent networks in PyTorch."""
 
 from seqclf._version import __version__
+from seqclf.attribution import explain
 from seqclf.data.batch import Batch, pack_collate, pad_collate
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.names import download_names, load_names
@@ -69,6 +70,7 @@ __all__ = [
     "compare",
     "download_names",
     "evaluate",
+    "explain",
     "explain_execution",
     "export",
     "fit",
