@@ -61,7 +61,7 @@ ROOMS = [
     ["training.calibration", "training.evaluate", "training.predictor"],
     ["training.compare", "training.trainer"],
     ["training.run"],
-    ["training.fit"],
+    ["training.fit", "callbacks"],
     ["sklearn"],
     ["study.options"],
     ["study.run"],

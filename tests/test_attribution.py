@@ -59,7 +59,7 @@ def alone(model: RNNClassifier, text: str, silent: Any = ()) -> list[float]:
     vectors = model.embedding.weight.detach()[model.vocabulary.to_ids(text)].clone()
     vectors[list(silent)] = 0
     table = torch.cat([torch.zeros_like(vectors[:1]), vectors])
-    judge.embedding = nn.Embedding(*table.shape, padding_idx=0, _weight=table)
+    judge.embedding = nn.Embedding(len(table), table.shape[1], padding_idx=0, _weight=table)
     with torch.no_grad():
         logits: list[float] = judge(torch.arange(1, len(table))[None], torch.tensor([len(text)]))[0].tolist()
     return logits

@@ -157,3 +157,33 @@ def test_bad_models_and_datasets() -> None:
         predict(RNNClassifier(3, input_size=2), [np.ones((1, 3))])
     with pytest.raises(InvalidDataError, match=r"features must be finite numbers; got nan \(sequence 1, step 0"):
         predict(RNNClassifier(3, input_size=1), [np.ones((1, 1)), np.full((1, 1), np.nan)])
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=30), st.sampled_from([1, 2, 10, 15]))
+def test_the_calibration_error_is_a_loop_over_bins(pairs: list[tuple[float, bool]], bins: int) -> None:
+    confidences = np.array([confidence for confidence, _ in pairs])
+    hits = np.array([hit for _, hit in pairs])
+    expected = 0.0
+    for number in range(bins):
+        inside = [(confidence, hit) for confidence, hit in pairs if min(int(confidence * bins), bins - 1) == number]
+        if inside:
+            gap = np.mean([hit for _, hit in inside]) - np.mean([confidence for confidence, _ in inside])
+            expected += abs(gap) * len(inside) / len(pairs)
+    labels = np.zeros(len(pairs), np.int64)
+    result = Evaluation(np.ones(len(pairs)), labels, (~hits).astype(np.int64), ("a", "b"), confidences=confidences)
+    assert result.calibration_error(bins) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_calibration_error_needs_confidences() -> None:
+    result = Evaluation(np.ones(1), np.zeros(1, np.int64), np.zeros(1, np.int64), ("a",))
+    with pytest.raises(InvalidArgumentError, match="confidences must be known to tell a calibration error; got None"):
+        result.calibration_error()
+    with pytest.raises(InvalidArgumentError, match="bins must be an integer of at least 1; got 0"):
+        result.calibration_error(0)
+
+
+def test_confidences_are_those_of_predict_proba() -> None:
+    model = tiny()
+    result = evaluate(model, TEXTS)
+    assert result.confidences is not None
+    assert np.allclose(result.confidences, predict_proba(model, TEXTS).max(1), atol=1e-6)

@@ -60,3 +60,13 @@ def _ratio(numerator: npt.NDArray[Any], denominator: npt.NDArray[Any]) -> npt.ND
     ratio: npt.NDArray[np.float64]
     ratio = np.divide(numerator, denominator, out=np.zeros(len(numerator)), where=denominator > 0)
     return ratio
+
+
+def calibration_error(confidences: npt.NDArray[np.float64], hits: npt.NDArray[np.bool_], bins: int) -> float:
+    """Return how far confidence and accuracy are apart: |mean of both's difference| in bins of confidence, weighted.
+
+    Source:
+        Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, equation 3.
+    """
+    places = np.minimum((confidences * bins).astype(np.int64), bins - 1)
+    return float(np.abs(np.bincount(places, confidences - hits, minlength=bins)).sum() / len(hits))

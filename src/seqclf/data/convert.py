@@ -28,15 +28,15 @@ def as_list(items: Any, name: str = "sequences") -> list[Any]:
         raise _refuse(items, name)
     if isinstance(items, np.ndarray | Tensor | list | tuple):
         return list(items)
-    if not isinstance(items, Iterable) and hasattr(items, "__array__"):
-        return as_list(np.asarray(items), name)
-    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
-        raise _refuse(items, name)
     if any(hasattr(items, attribute) for attribute in _FRAMES):
         raise InvalidDataError(
             f"{name} must be one column, with an item for each sequence; got the table {type(items).__name__}. "
             "Pick the column, for instance frame['name']."
         )
+    if not isinstance(items, Iterable) and hasattr(items, "__array__"):
+        return as_list(np.asarray(items), name)
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        raise _refuse(items, name)
     for method in ("to_pylist", "to_list"):  # whose items are Python's own, where iterating gives wrappers
         if hasattr(items, method):
             return list(getattr(items, method)())

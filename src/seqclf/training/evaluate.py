@@ -1,17 +1,20 @@
 """evaluate: how well a model does on labelled sequences, whatever the batch size."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from seqclf import metrics
-from seqclf.checks import check_choice
+from seqclf.checks import check_choice, check_int
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.duplicates import Groups
+from seqclf.errors import InvalidArgumentError
 from seqclf.metrics import ClassMetrics
 from seqclf.models.classifier import RNNClassifier
 from seqclf.training.distributed import Group
@@ -19,6 +22,8 @@ from seqclf.training.inference import admit, compute_logits
 from seqclf.training.interval import Interval, bootstrap
 
 __all__ = ["Evaluation", "evaluate"]
+
+Metric = Callable[[Tensor, Tensor], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +37,9 @@ class Evaluation:
         predictions: The predicted class indices, likewise.
         classes: The labels of the classes.
         groups: Which sequences are equal, as `SequenceDataset.groups`; by default none are.
+        confidences: The probability that the model gave to each predicted class, float64 of shape (n,); None where they
+            are not known.
+        metrics: What the `metrics` that were given to `evaluate` came to, by name.
 
     Example:
         >>> import numpy as np
@@ -50,6 +58,8 @@ class Evaluation:
     predictions: npt.NDArray[np.int64]
     classes: tuple[Any, ...]
     groups: Groups = None  # type: ignore[assignment]  # filled in below
+    confidences: npt.NDArray[np.float64] | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.groups is None:
@@ -90,6 +100,36 @@ class Evaluation:
     def per_class(self) -> dict[Any, ClassMetrics]:
         """Precision, recall, F1 and support of each class."""
         return dict(zip(self.classes, metrics.class_metrics(self.confusion_matrix), strict=True))
+
+    def calibration_error(self, bins: int = 15) -> float:
+        """Return the expected calibration error: how far confidence and accuracy are apart, from 0 up to 1.
+
+        Predictions are put into bins of equal width by the probability that the model gave them; in each bin the mean
+        probability is compared with the accuracy, and the differences are averaged, each bin counting as often as it
+        has predictions. `calibrate` makes it smaller.
+
+        Args:
+            bins: How many.
+
+        Raises:
+            InvalidArgumentError: `bins` is not a number from 1 up, or the confidences are not known.
+
+        Source:
+            Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, equation 3.
+
+        Example:
+            >>> import numpy as np
+            >>> labels, sure = np.array([0, 0, 1, 1]), np.array([0.9, 0.9, 0.9, 0.9])
+            >>> result = Evaluation(np.full(4, 0.5), labels, np.array([0, 1, 1, 1]), ("cat", "dog"), confidences=sure)
+            >>> round(result.calibration_error(), 3)
+            0.15
+        """
+        check_int("bins", bins)
+        if self.confidences is None:
+            raise InvalidArgumentError(
+                "confidences must be known to tell a calibration error; got None. Measure with evaluate."
+            )
+        return metrics.calibration_error(self.confidences, self.hits, bins)
 
     @property
     def majority(self) -> float:
@@ -166,7 +206,13 @@ def weighted_measure(result: Evaluation, measure: str, weights: npt.NDArray[np.f
     return float(weights @ (result.hits if measure == "accuracy" else result.losses) / weights.sum())
 
 
-def evaluate(model: RNNClassifier, dataset: SequenceDataset, *, batch_size: int = 256) -> Evaluation:
+def evaluate(
+    model: RNNClassifier,
+    dataset: SequenceDataset,
+    *,
+    batch_size: int = 256,
+    metrics: Mapping[str, Metric] | None = None,
+) -> Evaluation:
     """Measure `model` on `dataset`, in eval mode and without gradients; afterwards its mode is as before.
 
     Sums and counts are taken over single sequences, so the batch size changes nothing but the speed.
@@ -176,6 +222,8 @@ def evaluate(model: RNNClassifier, dataset: SequenceDataset, *, batch_size: int 
         dataset: Sequences that were encoded with the model's vocabulary, labelled with its classes. Empty ones are left
             out, and have no place in the result, where the model's `empty` is `"skip"`.
         batch_size: How many sequences to run at once.
+        metrics: Further measures by name: objects of torchmetrics, which are reset first, or any callables. Each is
+            given the probabilities, float64 (n, C), and the true class indices, int64 (n,), as tensors on the CPU.
 
     Raises:
         InvalidDataError: The dataset has another vocabulary, other classes, or another number of features.
@@ -183,19 +231,32 @@ def evaluate(model: RNNClassifier, dataset: SequenceDataset, *, batch_size: int 
     Example:
         >>> from seqclf import RNNClassifier, SequenceDataset, evaluate
         >>> train = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b"), ("bb", "b")])
-        >>> result = evaluate(RNNClassifier.for_dataset(train, seed=0), train)
-        >>> result.n, round(result.majority, 3)
-        (3, 0.667)
+        >>> model = RNNClassifier.for_dataset(train, seed=0)
+        >>> result = evaluate(model, train, metrics={"brier": lambda p, y: float((p[:, 1] - y).square().mean())})
+        >>> result.n, round(result.majority, 3), result.metrics["brier"] < 0.5
+        (3, 0.667, True)
     """
     dataset = admit("dataset", model, dataset)
     logits = compute_logits(model, dataset.sequences, batch_size).double()
+    probabilities = logits.softmax(1)
     return Evaluation(
         losses=cross_entropy(logits, dataset.labels, reduction="none").numpy(),
         labels=dataset.labels.numpy(),
-        predictions=torch.argmax(logits, dim=1).numpy(),
+        predictions=logits.argmax(1).numpy(),
         classes=dataset.classes,
         groups=dataset.groups,
+        confidences=probabilities.amax(1).numpy(),
+        metrics={name: _measure(metric, probabilities, dataset.labels) for name, metric in (metrics or {}).items()},
     )
+
+
+def _measure(metric: Metric, probabilities: Tensor, labels: Tensor) -> Any:
+    """Return what a metric says; one with a state, as those of torchmetrics have, begins anew."""
+    if not (hasattr(metric, "update") and hasattr(metric, "compute")):
+        return metric(probabilities, labels)
+    metric.reset()  # type: ignore[attr-defined]
+    metric.update(probabilities, labels)
+    return metric.compute()
 
 
 def evaluate_together(model: RNNClassifier, dataset: SequenceDataset, group: Group) -> Evaluation:
@@ -204,10 +265,22 @@ def evaluate_together(model: RNNClassifier, dataset: SequenceDataset, group: Gro
         return evaluate(model, dataset)
     dataset = admit("dataset", model, dataset)
     own = torch.arange(group.rank, len(dataset), group.count)
-    losses = torch.zeros(len(dataset), dtype=torch.float64)
-    predictions = torch.zeros(len(dataset), dtype=torch.int64)
+    losses, predictions, confidences = (
+        torch.zeros(len(dataset), dtype=dtype) for dtype in (torch.float64, torch.int64, torch.float64)
+    )
     if len(own):
         share = evaluate(model, dataset.subset(own))
+        assert share.confidences is not None
         losses[own], predictions[own] = torch.from_numpy(share.losses), torch.from_numpy(share.predictions)
-    losses, predictions = (group.sum(one.to(group.device)).cpu() for one in (losses, predictions))
-    return Evaluation(losses.numpy(), dataset.labels.numpy(), predictions.numpy(), dataset.classes, dataset.groups)
+        confidences[own] = torch.from_numpy(share.confidences)
+    losses, predictions, confidences = (
+        group.sum(one.to(group.device)).cpu() for one in (losses, predictions, confidences)
+    )
+    return Evaluation(
+        losses.numpy(),
+        dataset.labels.numpy(),
+        predictions.numpy(),
+        dataset.classes,
+        dataset.groups,
+        confidences.numpy(),
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-from seqclf.errors import InvalidArgumentError, InvalidDataError, did_you_mean
+from seqclf.errors import InvalidArgumentError, InvalidDataError, MissingDependencyError, did_you_mean
 
 __all__ = ["History"]
 
@@ -78,6 +78,20 @@ class History:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidDataError(f"history must be JSON that History.to_json wrote; got {error!r}.") from None
         return history
+
+    def to_frame(self) -> Any:
+        """Return the measures as a pandas `DataFrame`: a row for each epoch, from 1, and a column for each measure.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+        """
+        try:
+            import pandas as pd  # noqa: PLC0415  # optional, so imported where it is needed
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"History.to_frame must have pandas; got {error}. Install it with: pip install pandas"
+            ) from error
+        return pd.DataFrame(self.measures, index=pd.RangeIndex(1, self.epochs + 1, name="epoch"))
 
     def __getitem__(self, name: str) -> list[float]:
         if name not in self.measures:
