@@ -71,6 +71,8 @@ ROOMS = [
     ["verify.report"],
     ["verify.examination"],
     ["verify"],
+    ["cli"],
+    ["__main__"],
 ]
 
 
