@@ -59,12 +59,15 @@ def test_moving_and_pinning_keep_the_lengths_on_the_cpu(monkeypatch: pytest.Monk
         batch = collate([([1, 2, 3], 0), ([4], 1)])
         moved = batch.to("meta") if collate is pad_collate else batch.to("cpu")
         assert moved.lengths is batch.lengths
+        steps = moved.inputs if collate is pad_collate else moved.inputs.data
+        assert steps.device.type == moved.labels.device.type == ("meta" if collate is pad_collate else "cpu")
         assert moved.lengths.device.type == "cpu"
         unlabelled = Batch(batch.inputs, batch.lengths).to(torch.device("cpu"))
         assert unlabelled.labels is None
         pinned: list[Tensor] = []
         monkeypatch.setattr(Tensor, "pin_memory", lambda self, pinned=pinned: pinned.append(self) or self)
         assert batch.pin_memory().lengths is batch.lengths
+        assert torch.equal(batch.pin_memory().labels, batch.labels)
         assert len(pinned) >= 2
         assert not any(tensor is batch.lengths for tensor in pinned)
         assert Batch(batch.inputs, batch.lengths).pin_memory().labels is None
@@ -99,6 +102,9 @@ def test_arrays_lists_and_labels_of_many_kinds() -> None:
         ([([1.5, 2.5], 0)], r"float features of shape \(T, F\); got torch.float32 of shape \(2,\) \(sample 0\)"),
         ([([[1, 2]], 0)], r"got torch.int64 of shape \(1, 2\) \(sample 0\)"),
         ([("ab", 0)], r"ids \(T,\) or features \(T, F\); got str \(sample 0\)"),
+        ([([1], 0, 0)], r"must be \(sequence, label\) pairs; got tuple \(sample 0\)"),
+        ([([1], torch.tensor(1.0))], r"labels must be integer class indices; got tensor\(1\.\) \(sample 0\)"),
+        ([([1], torch.tensor([1]))], r"labels must be integer class indices; got tensor\(\[1\]\) \(sample 0\)"),
         ([([1], "x")], r"labels must be integer class indices; got 'x' \(sample 0\)"),
         ([([1], True)], r"labels must be integer class indices; got True \(sample 0\)"),
         ([([1], 0.5)], r"labels must be integer class indices; got 0\.5 \(sample 0\)"),

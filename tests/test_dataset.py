@@ -244,3 +244,53 @@ def test_a_split_that_leaves_a_side_empty() -> None:
         dataset.split(0.2)
     with pytest.raises(InvalidArgumentError, match=r"which leaves the training side"):
         dataset.split(0.9)
+
+
+FLOATS = [(np.array([[1.0, 2.0, np.nan], [3.0, 4.0, 5.0]]), "x"), (np.ones((2, 1)), "y"), (np.empty((2, 0)), "x")]
+OPTIONS: dict[str, Any] = {"channels_first": True, "allow_empty": True, "allow_missing": True, "classes": ["y", "x"]}
+
+
+def test_pairs_take_every_option() -> None:
+    dataset = SequenceDataset.from_pairs(FLOATS, **OPTIONS)
+    assert dataset.fingerprint == SequenceDataset.from_sequences(*zip(*FLOATS, strict=True), **OPTIONS).fingerprint
+    assert (dataset.channels_first, dataset.input_size, dataset.classes) == (True, 2, ("y", "x"))
+    assert dataset.lengths.tolist() == [3, 1, 0]
+    assert not SequenceDataset.from_pairs([(np.ones((2, 1)), 0)]).channels_first
+    assert not SequenceDataset(dataset.sequences, dataset.labels, ("y", "x"), None).channels_first
+
+
+@pytest.mark.parametrize("make", [SequenceDataset.from_pairs, lambda pairs: SequenceDataset.from_sequences(*pairs)])
+def test_by_default_nothing_is_let_through(make: Any) -> None:
+    for sequence, message in [(np.empty((0, 2)), "must not be empty"), (np.full((1, 2), np.nan), "must be finite")]:
+        pairs = [(np.ones((1, 2)), "x"), (sequence, "y")]
+        with pytest.raises(InvalidDataError, match=message):
+            make(pairs if make == SequenceDataset.from_pairs else zip(*pairs, strict=True))
+    with pytest.raises(InvalidDataError, match="must not be empty"):
+        encode_features([np.empty((0, 2))])
+    with pytest.raises(InvalidDataError, match="must be finite"):
+        encode_features([np.full((1, 2), np.nan)])
+    assert encode_features([np.ones((3, 2))]).values.shape == (3, 2)
+    with pytest.raises(InvalidDataError, match=r"must all have 3 features; got shape \(1, 2\) \(sequence 0\)"):
+        encode_features([np.ones((1, 2))], 3)
+
+
+def test_a_batch_knows_its_indices() -> None:
+    dataset = strategies.letters_dataset(count=5)
+    for indices in ([3, 1], np.array([3, 1], dtype=np.int32), torch.tensor([3, 1])):
+        batch = dataset.batch(indices)
+        assert batch.indices.tolist() == [3, 1]
+        assert batch.indices.dtype == torch.int64
+    assert dataset.sequences.select(np.array([1], dtype=np.uint8)).sizes.tolist() == [dataset.lengths[1]]
+    assert torch.equal(dataset[-5][0], dataset[0][0])
+
+
+def test_the_defaults_of_a_split() -> None:
+    dataset = SequenceDataset.from_pairs([("ab", "x")] * 50 + [("b" * n, "x") for n in range(1, 51)])
+    train, test = dataset.split()
+    assert (len(train), len(test)) == (80, 20)
+    assert raw_pairs(test) == raw_pairs(dataset.split(0.2, seed=0, stratify=True, group_duplicates=True)[1])
+    apart = dataset.split(group_duplicates=False)
+    assert all(("ab", "x") in raw_pairs(side) for side in apart)
+    assert [len(side) for side in dataset.split(1, group_duplicates=False)] == [99, 1]
+    with pytest.raises(InvalidArgumentError, match="seed must be an integer of at least 0; got -1"):
+        dataset.split(seed=-1)

@@ -119,6 +119,34 @@ def test_the_report_reads_as_a_page() -> None:
     assert "y             2          2   66.7 %" in page
 
 
+def test_the_page_in_full() -> None:
+    train = SequenceDataset.from_pairs([("ab", "x"), ("ab", "y"), ("ba", "y"), ("abba", "y")])
+    other = SequenceDataset.from_pairs(
+        [("ab", "x"), ("ba", "x"), ("aa", "y"), ("bb", "y")], vocabulary=train.vocabulary, classes=train.classes
+    )
+    page = repr(train.report(other))
+    assert "lengths      2 to 4, quartiles 2, 2, 2.5; 0 far out" in page
+    assert "2 of 4 sequences of the other set (50.0 %) stand here too, 1 (25.0 %) with the same label" in page
+    table = page[page.index("\n\n") + 2 :].splitlines()
+    assert table == [
+        "class    number  different     part",
+        "y             3          3   75.0 %",
+        "x             1          1   25.0 %",
+    ]
+    content = train.report(other).to_dict()
+    assert content["class_counts"] == {"x": 1, "y": 3}
+    assert content["class_distinct"] == {"x": 1, "y": 3}
+    assert content["length_quartiles"] == [2, 2, 2, 2.5, 4]
+    assert json.loads(json.dumps(content)) == content
+
+
+def test_lengths_far_out_are_three_times_the_middle_half_away() -> None:
+    lengths = [40, 42, 44] * 9 + [27, 28, 29, 55, 56, 57]  # the middle half is 40 to 44, so 28 and 56 are the bounds
+    report = SequenceDataset.from_pairs([("a" * length, "x") for length in lengths]).report()
+    assert report.length_quartiles == (27, 40, 42, 44, 57)
+    assert report.length_outliers == (27, 32)
+
+
 def test_leakage_needs_the_same_encoding() -> None:
     one, other = (SequenceDataset.from_pairs([(text, "x")]) for text in ("ab", "cd"))
     with pytest.raises(InvalidArgumentError, match=r"other must be encoded like this dataset; got .* vocabulary="):

@@ -19,6 +19,7 @@ from seqclf import (
     SequenceDataset,
     Vocabulary,
     evaluate,
+    metrics,
     predict,
     predict_proba,
 )
@@ -172,6 +173,11 @@ def test_the_calibration_error_is_a_loop_over_bins(pairs: list[tuple[float, bool
     labels = np.zeros(len(pairs), np.int64)
     result = Evaluation(np.ones(len(pairs)), labels, (~hits).astype(np.int64), ("a", "b"), confidences=confidences)
     assert result.calibration_error(bins) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_confusion_matrix_counts_by_weights() -> None:
+    labels, predictions, weights = np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([2.0, 0.5, 3.0])
+    assert metrics.confusion_matrix(labels, predictions, 2, weights).tolist() == [[2.0, 0.5], [0.0, 3.0]]
 
 
 def test_a_calibration_error_needs_confidences() -> None:

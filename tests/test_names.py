@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import io
 import threading
+import time
 import unicodedata
 import zipfile
 from collections import Counter
@@ -150,6 +151,11 @@ def test_the_place_of_the_cache(server: Server, tmp_path: Path, monkeypatch: pyt
     ):
         monkeypatch.setattr("sys.platform", platform)
         assert names._default_cache() == expected / "seqclf"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("LOCALAPPDATA")
+    for platform, place in (("linux", ".cache"), ("win32", "AppData/Local")):
+        monkeypatch.setattr("sys.platform", platform)
+        assert names._default_cache() == tmp_path / "home" / place / "seqclf"
 
 
 def test_load_names_downloads(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,8 +209,20 @@ def is_slow(handler: http.server.BaseHTTPRequestHandler) -> None:
 )
 def test_what_goes_wrong_leaves_nothing_behind(server: Server, tmp_path: Path, reply: Reply, message: str) -> None:
     server.reply = reply
-    with pytest.raises(DownloadError, match=message):
+    start = time.monotonic()
+    with pytest.raises(DownloadError, match=message) as caught:
         download_names(tmp_path, url=server.url, timeout=0.5)
+    assert time.monotonic() - start < 0.95  # the slow one would take a second
+    text = str(caught.value)
+    del caught  # whose traceback holds the connection
+    assert server.url in text
+    assert text.endswith(
+        (
+            "Check the network and try again, or pass the folder of a copy that you have.",
+            "nothing was kept.",
+            "Nothing was kept.",
+        )
+    )
     assert files_in(tmp_path) == []
 
 

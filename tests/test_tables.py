@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,58 @@ def test_a_line_without_an_end(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     (folder / "a.jsonl").write_text("x" * 1001, encoding="utf-8")
     with pytest.raises(FileFormatError, match="lines must be shorter than 1000 characters; got 'xxx"):
         read(folder / "a.jsonl")
+
+
+def test_lines_are_counted_and_only_so_long(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_LONGEST_LINE", 40)
+    short = '{"name": "a", "label": "b"}'
+    (folder / "a.jsonl").write_text(f"{short}\n{short:<39}\n", encoding="utf-8")
+    assert read(folder / "a.jsonl") == [("a", "b")] * 2
+    (folder / "a.jsonl").write_text(f"{short}\n{short:<40}\n", encoding="utf-8")
+    with pytest.raises(FileFormatError, match=r"shorter than 40 characters; got .*label\.\.\.' in .*line 2"):
+        read(folder / "a.jsonl")
+    monkeypatch.setattr(tables, "_LONGEST_LINE", 1 << 24)
+    (folder / "a.jsonl").write_bytes(f"{short}\n{short}\n".encode() + b"\xff")
+    with pytest.raises(FileFormatError, match="not far behind line "):
+        read(folder / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (f'{{"name": "a", "label": "b"}}\n{{"name": "a", "label": {value}}}', rf"got {shown} in .*a\.jsonl, line 2")
+        for value, shown in [("null", "None"), ("[1]", r"\[1\]")]
+    ]
+    + [
+        ('{"name": "a"}', r"got \['name'\] in .*a\.jsonl, line 1"),
+        ("\n{", r"got 'Expecting .*' in .*a\.jsonl, line 2"),
+    ],
+)
+def test_errors_name_value_file_and_line(folder: Path, content: str, message: str) -> None:
+    (folder / "a.jsonl").write_text(content, encoding="utf-8")
+    with pytest.raises(FileFormatError, match=message):
+        read(folder / "a.jsonl")
+
+
+def test_columns_that_are_missing_are_told_with_their_file(folder: Path) -> None:
+    (folder / "a.csv").write_text("name,other\n", encoding="utf-8")
+    pq.write_table(pa.table({"name": ["a"]}), folder / "a.parquet")
+    for name in ("a.csv", "a.parquet"):
+        with pytest.raises(FileFormatError, match=rf"got 0 among .* in .*{name}"):
+            read(folder / name)
+
+
+def test_files_are_utf_8_whatever_the_locale_and_line_ends_stay_in_values(folder: Path) -> None:
+    (folder / "a.csv").write_bytes('name,label\r\n"é\r\nb",x\r\n'.encode())
+    (folder / "a.jsonl").write_bytes('{"name": "é", "label": "x"}\n'.encode())
+    code = (
+        "import sys; from seqclf import read_table; "
+        "print([ascii(list(read_table(path, sequence='name', label='label'))) for path in sys.argv[1:]])"
+    )
+    command = [sys.executable, "-X", "utf8=0", "-c", code, str(folder / "a.csv"), str(folder / "a.jsonl")]
+    environment = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    assert eval(printed) == [ascii([("é\r\nb", "x")]), ascii([("é", "x")])]
 
 
 def test_files_of_other_kinds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

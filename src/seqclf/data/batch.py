@@ -155,9 +155,8 @@ def _check_sequence(sequence: Any, index: int, first: Tensor | None, allow_empty
 
 
 def _check_label(label: Any, index: int) -> int:
-    if isinstance(label, Tensor) and label.ndim == 0 and not label.is_floating_point():
-        return int(label)
-    if isinstance(label, bool) or not hasattr(label, "__index__"):
+    is_number = label.ndim == 0 and not label.is_floating_point() if isinstance(label, Tensor) else True
+    if not is_number or isinstance(label, bool) or not hasattr(label, "__index__"):
         raise InvalidDataError(
             f"labels must be integer class indices; got {label!r} (sample {index}). "
             "SequenceDataset turns labels of other kinds into indices."
