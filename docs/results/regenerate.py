@@ -17,7 +17,12 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "names.md", ROOT / "docs" / "batching.md"]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "docs" / "names.md",
+    ROOT / "docs" / "batching.md",
+    ROOT / "docs" / "ecosystem.md",
+]
 COMMANDS = {
     "names_sample": "examples/names_task.py --seeds 3 --output {output}",
     "names": "examples/names_task.py --data {data} --seeds 3 --output {output}",
@@ -27,6 +32,8 @@ COMMANDS = {
     "fixed_split": "examples/fixed_split.py {data} --output {output}",
     "law": "-m pytest -q tests/test_batching_law.py --hypothesis-profile=thorough",  # writes SEQCLF_LAW_TABLE
     "cells": "benchmarks/cells.py --output {output}/table.md",
+    "onnx": "benchmarks/onnx_runtime.py --data {data} --output {output}/table.md",
+    "calibration": "benchmarks/calibration.py --data {data} --output {output}/table.md",
 }
 PUBLISHED = [
     "*.md",
