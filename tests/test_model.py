@@ -286,3 +286,20 @@ def test_cells_see_shrinking_batches() -> None:
     model(IDS, [3, 1])
     assert sizes == [2, 1, 1]
     assert isinstance(model.encoder, CellEncoder)
+
+
+def test_the_defaults_of_a_model() -> None:
+    model = RNNClassifier(2, vocab_size=5)
+    assert isinstance(model.encoder, nn.LSTM)
+    assert (model.embedding_dim, model.hidden_size, model.num_layers, model.bidirectional) == (64, 128, 1, False)
+    assert (model.dropout, model.input_dropout, model.symbol_dropout) == (0, 0, 0)
+    assert (model.weight_dropout, model.recurrent_dropout, model.variational_dropout) == (0, 0, False)
+    assert (model.pooling_names, model.execution, model.truncate_steps) == (("last",), "auto", None)
+    assert (model.standardize, model.missing, model.channels_first, model.empty) == (False, "error", False, "error")
+    assert (model.vocabulary, model.classes) == (None, None)
+
+
+def test_a_prefix_must_have_a_step_whatever_the_policy() -> None:
+    model = RNNClassifier(2, vocab_size=5, hidden_size=3, empty="zero", seed=0)
+    with pytest.raises(InvalidDataError, match="lengths must be from 1 to the number of steps, 2; got 0"):
+        model.prefix_logits(torch.tensor([[2, 3]]), torch.tensor([0]))

@@ -138,6 +138,13 @@ def test_parquet_that_is_none(folder: Path) -> None:
         read(path)
 
 
+def test_parquet_with_names_that_are_no_text(folder: Path) -> None:
+    write_parquet(folder / "a.parquet", [("a", "b")])
+    (folder / "a.parquet").write_bytes((folder / "a.parquet").read_bytes().replace(b"name", b"n\x9bme"))
+    with pytest.raises(FileFormatError, match=r"table must be a whole Parquet file; got .*utf-8"):
+        read(folder / "a.parquet")
+
+
 def test_a_line_without_an_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "_LONGEST_LINE", 1000)
     (folder / "a.jsonl").write_text("x" * 1001, encoding="utf-8")

@@ -1,5 +1,7 @@
 """fit: it learns, it measures honestly, it is reproducible, and it refuses what cannot work."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -456,6 +458,32 @@ def test_a_dry_run_finds_what_memory_holds(monkeypatch: pytest.MonkeyPatch, erro
     limit = 0
     with pytest.raises(TrainingError, match=r"must hold the longest sequence at least; .* of 8 steps \(sequence \d+\)"):
         train(data=data, batch_size=16, dry_run=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are set as Linux does")
+def test_real_memory_that_runs_out_is_found_by_a_dry_run() -> None:
+    code = """
+import random, re, resource, torch
+from seqclf import RNNClassifier, SequenceDataset, TrainingError, fit
+torch.set_num_threads(1)
+pairs = [("".join(random.choices("abcd", k=1500)), "xy"[number % 2]) for number in range(200)]
+data = SequenceDataset.from_pairs(pairs)
+def run(**options):
+    model = RNNClassifier.for_dataset(data, hidden_size=64, seed=0)
+    return fit(model, data, epochs=1, batch_size=200, dry_run=True, progress=False, device="cpu", **options)
+used = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) << 10
+resource.setrlimit(resource.RLIMIT_AS, (used + (600 << 20),) * 2)
+try:
+    run()
+except TrainingError as error:
+    print(error)
+    print(run(max_tokens=int(re.search(r"max_tokens=(\\d+)", str(error))[1])))
+"""
+    finished = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    refused, trained = finished.stdout.splitlines()
+    assert refused.startswith("memory must hold the largest batch; it did not hold 200 sequences of up to 1500 steps")
+    assert trained.startswith("History(1 epochs")
 
 
 def test_a_dry_run_changes_nothing_and_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,7 +138,7 @@ def _read_parquet(path: Path, sequence: str, label: str) -> Iterator[Row]:
                 for value, kind in zip(*columns, strict=True):
                     number += 1
                     yield value, kind, number
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # pyarrow decodes names by Python
         raise FileFormatError(f"table must be a whole Parquet file; got {error!s:.200} in {path}.") from None
 
 
