@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from seqclf import InvalidArgumentError, InvalidDataError, RNNClassifier, Vocabulary, predict_prefixes, predict_proba
-from seqclf.models.pooling import AttentionPooling
+from seqclf.models.pooling import AttentionPooling, build_pooling
 from tests import strategies
 
 WORDS = ["abba", "b", "", "cab"]
@@ -138,3 +138,22 @@ def test_wrong_ids_and_rows_are_refused() -> None:
         rows.push("a")
     with pytest.raises(InvalidDataError, match=r"features must be finite numbers; got .*nan.* \(step 1\)"):
         rows.push([0.0, float("nan")])
+
+
+@given(
+    st.sampled_from(["last", "mean", "max", "attention", ("mean", "attention", "max")]),
+    st.lists(st.integers(1, 4), min_size=1, max_size=4),
+)
+def test_poolings_carry_on_from_any_step(pooling: Any, parts: list[int]) -> None:
+    names = (pooling,) if isinstance(pooling, str) else pooling
+    torch.manual_seed(0)
+    module: Any = build_pooling(names, 6, bidirectional=False).double()
+    states = torch.randn(2, sum(parts), 6, dtype=torch.float64)
+    expected = torch.stack(
+        [module(states[:, : end + 1], torch.full((2,), end + 1)) for end in range(sum(parts))], dim=1
+    )
+    carry, found = None, []
+    for part in torch.split(states, parts, dim=1):
+        pooled, carry = module.prefixes(part, carry)
+        found.append(pooled)
+    assert torch.allclose(torch.cat(found, dim=1), expected, atol=1e-12)

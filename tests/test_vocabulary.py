@@ -188,3 +188,45 @@ def test_a_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
         Vocabulary("b").save(path)
     assert Vocabulary.load(path).symbols == ("a",)
     assert [file.name for file in tmp_path.iterdir()] == ["v.json"]
+
+
+def test_strictness_is_kept() -> None:
+    for vocabulary in (
+        Vocabulary.build(["ab"], strict=True),
+        Vocabulary.build([["a"]], strict=True),
+        Vocabulary.from_counts({"a": 2}, is_text=True, strict=True),
+        Vocabulary.from_counts({"a": 2}, is_text=False, strict=True),
+    ):
+        assert vocabulary.strict
+    assert not Vocabulary.build(["ab"]).strict
+
+
+def test_equal_vocabularies_have_equal_hashes_and_others_others() -> None:
+    kinds = [Vocabulary("ab"), Vocabulary("ba"), Vocabulary(["a", "b"]), Vocabulary("ab", strict=True)]
+    assert len({hash(one) for one in kinds}) == len(set(kinds)) == 4
+    assert hash(Vocabulary("ab")) == hash(Vocabulary.build(["ab"]))
+
+
+@pytest.mark.parametrize(("symbols", "shown"), [("abcdef", False), ("abcdefg", True)])
+def test_six_symbols_are_shown(symbols: str, shown: bool) -> None:
+    assert ("…" in repr(Vocabulary(symbols))) == shown
+
+
+def test_the_symbol_that_stands_twice_is_named() -> None:
+    with pytest.raises(InvalidArgumentError, match="'b'"):
+        Vocabulary("abcb")
+
+
+@given(st.lists(st.one_of(st.integers(0, 20), st.text("ab", max_size=1)), min_size=1))
+def test_ids_of_one_token_sequence(tokens: list[Any]) -> None:
+    vocabulary = Vocabulary.build([tokens])
+    for given_tokens in (tokens, tuple(tokens)):
+        assert vocabulary.to_ids(given_tokens) == vocabulary.encode(tokens).tolist()
+    with pytest.raises(InvalidDataError, match=r"got str \(sequence 0\)"):
+        vocabulary.to_ids("ab")
+
+
+def test_numbers_decode_from_tensors_and_lists_alike() -> None:
+    vocabulary = Vocabulary([7, 9])
+    assert vocabulary.decode(torch.tensor([2, 3])) == vocabulary.decode([2, 3]) == [7, 9]
+    assert all(type(symbol) is int for symbol in vocabulary.decode(torch.tensor([2, 3])))
