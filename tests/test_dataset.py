@@ -230,7 +230,7 @@ def test_bad_labels_and_vocabularies() -> None:
         encode_features([[1.0]])
 
 
-@pytest.mark.parametrize("test_size", [0, 1.0, -0.1, 5, True, "0.2", NAN])
+@pytest.mark.parametrize("test_size", [0, 0.0, 1.0, -0.1, 5, True, "0.2", NAN])
 def test_bad_test_sizes(test_size: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"test_size must be a part between 0 and 1, or a number"):
         strategies.letters_dataset(count=5).split(test_size)
@@ -285,10 +285,12 @@ def test_a_batch_knows_its_indices() -> None:
 
 
 def test_the_defaults_of_a_split() -> None:
-    dataset = SequenceDataset.from_pairs([("ab", "x")] * 50 + [("b" * n, "x") for n in range(1, 51)])
+    dataset = SequenceDataset.from_pairs([("ab", "x")] * 50 + [("b" * n, "xy"[n % 2]) for n in range(1, 51)])
     train, test = dataset.split()
     assert (len(train), len(test)) == (80, 20)
     assert raw_pairs(test) == raw_pairs(dataset.split(0.2, seed=0, stratify=True, group_duplicates=True)[1])
+    for default, whole in zip(dataset.split(), dataset.split_indices(), strict=True):
+        assert raw_pairs(default) == raw_pairs(dataset.subset(whole))
     apart = dataset.split(group_duplicates=False)
     assert all(("ab", "x") in raw_pairs(side) for side in apart)
     assert [len(side) for side in dataset.split(1, group_duplicates=False)] == [99, 1]
