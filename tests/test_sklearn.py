@@ -31,6 +31,7 @@ from seqclf import (
     predict_proba,
 )
 from seqclf.models.classifier import RNNClassifier
+from seqclf.models.pooling import AttentionPooling
 from seqclf.sklearn import SequenceClassifier
 
 WORDS = ["aab", "aba", "bba", "bab", "aa", "ba", "b", "abb"] * 6
@@ -122,6 +123,14 @@ def test_copies_are_equal(tmp_path: Any) -> None:
     assert clone(model).set_params(cell="gru").get_params()["cell"] == "gru"
     same = clone(model).fit(WORDS, LABELS)
     assert np.array_equal(same.predict_proba(WORDS), model.predict_proba(WORDS))
+
+
+def test_a_pooling_that_is_a_parameter_is_not_trained() -> None:
+    pooling = AttentionPooling(16)
+    before = pooling.hidden.weight.detach().clone()
+    model = quick(pooling=pooling, epochs=2).fit(WORDS, LABELS)
+    assert torch.equal(pooling.hidden.weight, before)
+    assert not torch.equal(model.model_.pooling.hidden.weight, before)
 
 
 def test_early_stopping_keeps_some_apart_and_no_sequence_on_both_sides() -> None:

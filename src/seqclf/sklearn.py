@@ -3,6 +3,7 @@
 It needs the extra `sklearn`: `pip install "seqclf[sklearn]"`.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -174,7 +175,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             num_layers=self.num_layers,
             bidirectional=self.bidirectional,
             dropout=self.dropout,
-            pooling=self.pooling,
+            pooling=copy.deepcopy(self.pooling),  # a module of the user's own is a parameter, and stays as it is
             seed=seed,
             **(self.model_options or {}),
         )
