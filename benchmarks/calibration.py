@@ -14,8 +14,8 @@ from seqclf import RNNClassifier, SequenceDataset, calibrate, evaluate, fit, loa
 
 MODELS: dict[str, dict[str, Any]] = {
     "LSTM, 10 epochs": {"cell": "lstm", "epochs": 10},
-    "LSTM, 40 epochs": {"cell": "lstm", "epochs": 40},
-    "GRU, 40 epochs": {"cell": "gru", "epochs": 40},
+    "LSTM, 25 epochs": {"cell": "lstm", "epochs": 25},
+    "GRU, 25 epochs": {"cell": "gru", "epochs": 25},
 }
 
 

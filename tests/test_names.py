@@ -188,25 +188,24 @@ def is_slow(handler: http.server.BaseHTTPRequestHandler) -> None:
     threading.Event().wait(1.0)
 
 
-@pytest.mark.parametrize(
-    ("reply", "message"),
-    [
-        (refuses, r"could not be fetched from http://127.*: HTTP Error 404"),
-        (hangs_up, r"could not be fetched from http://127"),
-        (garbles_the_length, r"could not be fetched from http://127.*'many'"),
-        (is_slow, r"could not be fetched from http://127.*timed out"),
-        (sends(zipped(FILES)[:60], length=500), r"(broke off: got 60 of 500 bytes)|could not be fetched"),
-        (sends(zipped(FILES)[:60]), r"must be a zip archive .*; got File is not a zip file"),
-        (sends(b"<html>Sign in to the network</html>"), r"must be a zip archive .*; got File is not a zip file"),
-        (sends(zipped({"Greek.txt": FILES["Greek.txt"]})), r"must be a zip archive .*; got .*Czech\.txt"),
-        (sends(zipped(FILES, prefix="../../")), r"must be a zip archive .*; got .*no item named"),
-        (sends(zipped(FILES | {"Greek.txt": b"Other\n"})), r"Greek\.txt must have the SHA-256 .*; got "),
-        (sends(zipped(FILES | {"Greek.txt": bytes(10**8)})), r"Greek\.txt must have the SHA-256"),
-        (sends(bytes(20 * 1024 * 1024)), r"must be under 16,777,216 bytes; got more"),
-        (sends(flip_middle(zipped(FILES))), r"must be a zip archive|must have the SHA-256"),
-    ],
-    ids=str,
-)
+REPLIES: list[tuple[Reply, str]] = [
+    (refuses, r"could not be fetched from http://127.*: HTTP Error 404"),
+    (hangs_up, r"could not be fetched from http://127"),
+    (garbles_the_length, r"could not be fetched from http://127.*'many'"),
+    (is_slow, r"could not be fetched from http://127.*timed out"),
+    (sends(zipped(FILES)[:60], length=500), r"(broke off: got 60 of 500 bytes)|could not be fetched"),
+    (sends(zipped(FILES)[:60]), r"must be a zip archive .*; got File is not a zip file"),
+    (sends(b"<html>Sign in to the network</html>"), r"must be a zip archive .*; got File is not a zip file"),
+    (sends(zipped({"Greek.txt": FILES["Greek.txt"]})), r"must be a zip archive .*; got .*Czech\.txt"),
+    (sends(zipped(FILES, prefix="../../")), r"must be a zip archive .*; got .*no item named"),
+    (sends(zipped(FILES | {"Greek.txt": b"Other\n"})), r"Greek\.txt must have the SHA-256 .*; got "),
+    (sends(zipped(FILES | {"Greek.txt": bytes(10**8)})), r"Greek\.txt must have the SHA-256"),
+    (sends(bytes(20 * 1024 * 1024)), r"must be under 16,777,216 bytes; got more"),
+    (sends(flip_middle(zipped(FILES))), r"must be a zip archive|must have the SHA-256"),
+]
+
+
+@pytest.mark.parametrize(("reply", "message"), REPLIES, ids=[message for _, message in REPLIES])
 def test_what_goes_wrong_leaves_nothing_behind(server: Server, tmp_path: Path, reply: Reply, message: str) -> None:
     server.reply = reply
     start = time.monotonic()
