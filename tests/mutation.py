@@ -57,6 +57,25 @@ def function_of(mutant: str) -> str:
     return re.sub(r"__mutmut_\d+$", "", mutant)
 
 
+def changes(tree: Path, mutants: list[str]) -> list[str]:
+    """Return a line for each mutant that tells its function, and what stands there in place of what."""
+    told = []
+    for mutant in mutants:
+        module, _, name = mutant.rpartition(".")
+        text = (tree / "src" / module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
+        nodes = {node.name: node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)}
+        lines = text.splitlines()
+        own, original = (
+            [line.strip() for line in lines[nodes[one].lineno - 1 : nodes[one].end_lineno] if "__mutmut_" not in line]
+            for one in (name, f"{function_of(name)}__mutmut_orig")
+        )
+        after = [line for line in own if line not in original]
+        before = [line for line in original if line not in own]
+        function = re.sub("^x_|^xǁ", "", function_of(name)).replace("ǁ", ".")
+        told.append(f"| `{module.removeprefix('seqclf.')}.{function}` | `{' '.join(before)}` | `{' '.join(after)}` |")
+    return told
+
+
 def _without_texts(function: ast.FunctionDef) -> str:
     """Return a function as text, without its name and without the strings of its `raise` statements."""
     for statement in ast.walk(function):
@@ -167,8 +186,9 @@ def main() -> None:
     own = {"PYTHONPATH": "src", "OMP_NUM_THREADS": "1", "MUTATION_FOLDER": str(folder), "MUTATION_ONLY": arguments.only}
     subprocess.run(command, cwd=folder / "tree", env=os.environ | own, check=False)
     outcomes = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
-    survivors = [outcome["mutant"] for outcome in outcomes if outcome["survived"]]
-    print("\n".join(survivors))
+    survivors = sorted(outcome["mutant"] for outcome in outcomes if outcome["survived"])
+    print("| function | what stands there | the mutant |\n|---|---|---|")
+    print("\n".join(changes(folder / "tree", survivors)))
     print(f"{len(outcomes) - len(survivors)} of {len(outcomes)} killed")
 
 
