@@ -126,3 +126,15 @@ def test_bad_numbers() -> None:
         BucketBatchSampler([1, 5], 1, max_tokens=4)
     with pytest.raises(InvalidArgumentError, match="drop_last must be False with max_tokens"):
         BucketBatchSampler([1], 1, max_tokens=4, drop_last=True)
+
+
+def test_limits_may_be_reached() -> None:
+    """A sequence as long as `max_tokens`, a batch that fills it, and a full last batch are all let through."""
+    sampler = BucketBatchSampler([4, 2, 2, 1], 9, max_tokens=4, shuffle=False)
+    assert sorted(map(sorted, sampler)) == [[0], [1, 3], [2]] or sorted(map(sorted, sampler)) == [[0], [1, 2], [3]]
+    assert len(list(BucketBatchSampler([2, 2, 2, 2], 9, max_tokens=4, shuffle=False))) == 2
+    with pytest.raises(InvalidArgumentError, match="max_tokens"):
+        BucketBatchSampler([5], 9, max_tokens=4)
+    for count, batches in ((6, 2), (7, 2), (9, 3)):
+        dropping = BucketBatchSampler([1] * count, 3, drop_last=True, shuffle=False)
+        assert (len(list(dropping)), len(dropping)) == (batches, batches)

@@ -47,7 +47,7 @@ def test_folding() -> None:
     ("contents", "options", "message"),
     [
         ({}, {}, r"must hold \.txt files, one for each class; got none in "),
-        ({"a": "x", "b": b"ok\nsecond\n\xff\xfe"}, {}, r"must be UTF-8; got the byte 0xff in .*b\.txt, line 3"),
+        ({"a": "x", "b": b"ok\nsecond\n\xff\xfe\nmore\n"}, {}, r"must be UTF-8; got the byte 0xff in .*b\.txt, line 3"),
         ({"a": " \n\n"}, {}, r"must hold at least one sequence; got none in .*a\.txt"),
         ({"a": "x\n\n李\n"}, {"transform": fold_ascii}, r"become empty by the transform; got '李' in .*a\.txt, line 3"),
     ],
