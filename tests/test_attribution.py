@@ -140,6 +140,9 @@ def test_the_default_is_the_predicted_class_and_its_pictures_show_it() -> None:
     model = text_model()
     explanation = explain(model, "ab<c")
     assert explanation.label == predict(model, ["ab<c"])[0]
+    most = int(np.abs(explanation.scores).argmax())
+    told = f"4 steps, the strongest {'ab<c'[most]!r} at {most}: {explanation.scores[most]:+.3f}, integrated_gradients)"
+    assert repr(explanation) == f"Explanation({explanation.label!r}, {explanation.probability:.1%}, {told}"
     plain = str(explanation).splitlines()
     assert plain[0].startswith(f"{explanation.label}: {explanation.probability:.1%}, logit ")
     assert [line.split()[0] for line in plain[1:]] == ["a", "b", "<", "c"]

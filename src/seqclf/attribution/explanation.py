@@ -11,7 +11,7 @@ import numpy.typing as npt
 _FOR, _AGAINST = np.array([31, 119, 180]), np.array([230, 120, 20])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """What each step of a sequence has said for or against a class.
 
@@ -79,6 +79,13 @@ class Explanation:
             ink = 0 if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else 255
             painted.append((str(symbol), (red, green, blue), ink))
         return painted
+
+    def __repr__(self) -> str:
+        strongest = int(np.abs(self.scores).argmax())
+        return (
+            f"Explanation({self.label!r}, {self.probability:.1%}, {len(self.scores)} steps, the strongest "
+            f"{self.sequence[strongest]!r} at {strongest}: {self.scores[strongest]:+.3f}, {self.method})"
+        )
 
     def __str__(self) -> str:
         lines = [f"{self.label}: {self.probability:.1%}, logit {self.logit:+.3f} ({self.method})"]
