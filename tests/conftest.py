@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, Phase, settings
 
 from tests import law_table
 
+collect_ignore = ["fuzz_files.py", "mutation.py"]  # commands, which need packages of their own
+
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("quick", max_examples=30, deadline=None, suppress_health_check=_SLOW_IS_FINE)
 settings.register_profile("thorough", max_examples=500, deadline=None, suppress_health_check=_SLOW_IS_FINE)
