@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -169,6 +170,18 @@ def test_weights_and_other_optimisers_are_passed_on() -> None:
 def test_bad_arguments(options: Any, words: Any, labels: Any, message: str) -> None:
     with pytest.raises((InvalidDataError, InvalidArgumentError), match=message):
         SequenceClassifier(**options).fit(words, labels)
+
+
+def test_frames_of_numbers_are_arrays_and_of_one_column_columns() -> None:
+    series = np.random.default_rng(0).normal(size=(8, 3))
+    labels = [0, 1] * 4
+    by_array, by_frame = (quick(epochs=1).fit(X, labels).predict_proba(X) for X in (series, pd.DataFrame(series)))
+    assert np.array_equal(by_array, by_frame)
+    frame = pd.DataFrame({"word": WORDS, "letter": LABELS})
+    by_list, by_column = (quick(epochs=1).fit(X, LABELS).predict_proba(X) for X in (WORDS, frame[["word"]]))
+    assert np.array_equal(by_list, by_column)
+    with pytest.raises(InvalidDataError, match="sequences must be one column"):
+        quick().fit(frame, LABELS)
 
 
 def test_sparse_matrices_are_refused() -> None:

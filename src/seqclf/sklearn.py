@@ -261,6 +261,9 @@ def _sequences(X: Any) -> list[Any]:  # noqa: N803
         raise InvalidDataError("sequences must not be a sparse matrix. Pass X.toarray(), or lists of what is not 0.")
     if isinstance(X, np.ndarray) and np.iscomplexobj(X):
         raise InvalidDataError("Complex data not supported: pass the real and the imaginary part as two features.")
+    if hasattr(X, "columns") and hasattr(X, "to_numpy"):  # a frame of numbers is an array, one of one column a column
+        values = X.to_numpy()
+        X = values if np.issubdtype(values.dtype, np.number) else values[:, 0] if values.shape[1] == 1 else X  # noqa: N806
     items = as_list(X)
     if items and isinstance(items[0], list) and items[0] and isinstance(items[0][0], float | list):
         return [np.asarray(item, dtype=np.float64) for item in items]
