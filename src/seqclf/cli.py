@@ -1,7 +1,7 @@
 """The command `seqclf`: train, evaluate, predict, report and export from a shell.
 
 Progress and remarks go to stderr and results to stdout, as text or, with `--json`, as JSON. It exits with 0; with 2
-where the arguments are wrong; with 1 where data, files or training are, and says so in one line; with 130 after Ctrl-C.
+where the arguments are none of its own; with 1 where data, files, training or values are wrong; with 130 after Ctrl-C.
 All that it does is done by the library's own functions, and a few lines of Python do the same.
 """
 
