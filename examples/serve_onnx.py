@@ -23,13 +23,15 @@ class Classifier:
     def __init__(self, path: str) -> None:
         self.session = onnxruntime.InferenceSession(path)
         about = json.loads(self.session.get_modelmeta().custom_metadata_map["seqclf"])
+        if not about["is_text"] or about["classes"] is None:
+            sys.exit("the example serves models of text that know their classes; this is another")
         self.ids = {symbol: index for index, symbol in enumerate(about["symbols"], start=2)}  # 0 pads, 1 is unknown
         self.classes = about["classes"]
 
     def predict(self, texts: list[str]) -> Iterator[tuple[str, float]]:
         """Yield the label of each text and its probability."""
         lengths = np.array([len(text) for text in texts])
-        inputs = np.zeros((len(texts), lengths.max()), np.int64)
+        inputs = np.zeros((len(texts), max(1, lengths.max())), np.int64)
         for row, text in enumerate(texts):
             inputs[row, : len(text)] = [self.ids.get(symbol, 1) for symbol in text]
         (probabilities,) = self.session.run(["probabilities"], {"inputs": inputs, "lengths": lengths})

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -110,11 +111,47 @@ def test_predict(model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     assert [one["probability"] for one in read] == pytest.approx(probable.tolist(), abs=1e-6)
 
 
-def test_models_without_labels_give_indices(tmp_path: Path, run: Run) -> None:
-    data = SequenceDataset.from_pairs([("ab", 0), ("b", 1)])
-    assert data.vocabulary is not None
-    save(RNNClassifier(2, vocab_size=4, vocabulary=data.vocabulary, hidden_size=4), tmp_path / "model")
-    assert run("predict", tmp_path / "model", "ab")[1].strip() in {"0", "1"}
+@pytest.mark.parametrize("classes", [None, tuple(range(10, 22)), tuple("abcdefghijkl")])
+def test_labels_in_a_csv_are_those_of_the_model(classes: Any, tmp_path: Path, run: Run) -> None:
+    letters = "abcdefghijkl"
+    data = SequenceDataset.from_pairs([(letter, number) for number, letter in enumerate(letters)])
+    vocabulary = data.vocabulary
+    assert vocabulary is not None
+    model = RNNClassifier(
+        12, vocab_size=len(vocabulary), vocabulary=vocabulary, classes=classes, hidden_size=16, seed=0
+    )
+    named = SequenceDataset.from_sequences(list(letters), range(12) if classes is None else classes)
+    fit(model, named if classes else data, epochs=60, batch_size=4, progress=False)
+    save(model, tmp_path / "model")
+    known = range(12) if classes is None else classes
+    lines = [f"{letter},{label}\n" for letter, label in zip(letters, known, strict=True)]
+    (tmp_path / "table.csv").write_text("word,letter\n" + "".join(lines), encoding="utf-8")
+    assert (
+        json.loads(run("evaluate", tmp_path / "model", tmp_path / "table.csv", *COLUMNS, "--json")[1])["accuracy"] == 1
+    )
+    assert run("predict", tmp_path / "model", "d")[1].strip() == str(known[3])
+
+
+def test_what_a_model_skips_has_no_label(tmp_path: Path, run: Run) -> None:
+    data = SequenceDataset.from_pairs([("ab", "x"), ("b", "y")])
+    save(RNNClassifier.for_dataset(data, hidden_size=4, empty="skip", seed=0), tmp_path / "model")
+    assert json.loads(run("predict", tmp_path / "model", "", "--json")[1]) == {"sequence": "", "label": None}
+    assert run("predict", tmp_path / "model", "")[1] == "\n"
+    assert run("predict", tmp_path / "model", "", "--proba")[1] == "\t\n"
+
+
+def test_models_of_tokens_take_lists(tmp_path: Path, run: Run) -> None:
+    pairs = [(["GET", "a"], "x"), (["PUT"], "y")]
+    model = RNNClassifier.for_dataset(SequenceDataset.from_pairs(pairs), hidden_size=4, seed=0)
+    save(model, tmp_path / "model")
+    code, out, _ = run("predict", tmp_path / "model", '["PUT", "b"]', "--json")
+    assert code == 0
+    assert json.loads(out)["sequence"] == ["PUT", "b"]
+    assert json.loads(out)["label"] == predict(model, [["PUT", "b"]])[0]
+    for line in ("PUT", '"PUT"'):
+        code, out, err = run("predict", tmp_path / "model", line)
+        assert (code, out) == (1, "")
+        assert f"sequences must be lists in JSON for this model, which is not of text; got {line!r}" in err
 
 
 def test_report_and_export(table: Path, model: Path, tmp_path: Path, run: Run) -> None:
@@ -139,16 +176,23 @@ def test_report_and_export(table: Path, model: Path, tmp_path: Path, run: Run) -
     assert json.loads(run("export", model, tmp_path / "model.onnx", "--json")[1])["largest_difference"] < 1e-5
 
 
-def test_errors_are_one_line_and_exit_with_1(table: Path, model: Path, tmp_path: Path, run: Run) -> None:
-    for arguments, message in [
-        (["evaluate", model, table, "--sequence", "wrd", "--label", "letter"], "must have one column 'wrd'"),
-        (["predict", tmp_path / "none", "a"], "model file must exist; got no file at"),
-        (["predict", model, "a", ""], "sequences must not be empty; got length 0 (sequence 1)"),
-        (["export", model, tmp_path / "model.pt"], "path must end in .onnx"),
-        (["train", table, *COLUMNS, "--output", tmp_path / "no" / "x"], "output must be in a folder that exists; got"),
+def test_errors_are_one_line(table: Path, model: Path, tmp_path: Path, run: Run) -> None:
+    bare = tmp_path / "bare"
+    save(RNNClassifier(3, vocab_size=5), bare)
+    for arguments, expected, message in [
+        (["evaluate", model, table, "--sequence", "wrd", "--label", "letter"], 1, "must have one column 'wrd'"),
+        (["predict", tmp_path / "none", "a"], 1, "model file must exist; got no file at"),
+        (["predict", model, "a", ""], 1, "sequences must not be empty; got length 0 (sequence 1)"),
+        (["predict", model, "--chunk-size", 0], 2, "chunk_size must be an integer of at least 1; got 0"),
+        (["predict", bare, "a"], 2, "model must have a vocabulary to encode raw sequences"),
+        (["evaluate", bare, table, *COLUMNS], 2, "model must have a vocabulary to encode raw sequences"),
+        (["export", model, tmp_path / "model.pt"], 2, "path must end in .onnx"),
+        (["train", table, *COLUMNS, "--output", tmp_path / "no" / "x"], 2, "output must be a file in a folder that"),
+        (["train", table, *COLUMNS, "--output", tmp_path], 2, "output must be a file in a folder that exists and"),
+        (["train", table, *COLUMNS, "--output", bare, "--epochs", 0], 2, "epochs must be an integer of at least 1"),
     ]:
         code, out, err = run(*arguments)
-        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert (code, out, err.count("\n")) == (expected, "", 1)
         assert err.startswith("seqclf: ")
         assert message in err
 
@@ -177,11 +221,37 @@ def test_ctrl_c_saves_nothing_and_exits_with_130(
     assert not (tmp_path / "model").exists()
 
 
-def test_a_pipe_that_closes_early_is_no_error(model: Path) -> None:
-    code = f"yes abc | {sys.executable} -m seqclf predict {model} --chunk-size 64 | head -2"
-    finished = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=120, check=False)
-    assert finished.stdout == "a\na\n"
-    assert finished.stderr == ""
+def in_a_shell(code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | environment
+    command = ["bash", "-c", "set -o pipefail; " + code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=own)
+
+
+def test_a_pipe_that_closes_early_is_no_error(model: Path, table: Path) -> None:
+    finished = in_a_shell(f"yes abc | {sys.executable} -m seqclf predict {model} --chunk-size 64 | head -2")
+    assert (finished.stdout, finished.stderr) == ("a\na\n", "")
+    finished = in_a_shell(f"{sys.executable} -m seqclf report {table} --sequence word --label letter | true")
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_answers_come_before_the_next_question(model: Path) -> None:
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "seqclf", "predict", str(model), "--chunk-size", "1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=own) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for word in ("abba", "cab"):
+            process.stdin.write(word + "\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == word[0] + "\n"
+        process.stdin.close()
+
+
+def test_labels_that_the_terminal_has_no_letters_for(tmp_path: Path) -> None:
+    data = SequenceDataset.from_pairs([("a", "é"), ("b", "é")])
+    save(RNNClassifier.for_dataset(data, hidden_size=4), tmp_path / "model")
+    finished = in_a_shell(f"{sys.executable} -m seqclf predict {tmp_path}/model a", PYTHONIOENCODING="ascii")
+    assert (finished.stdout, finished.stderr) == ("\\xe9\n", "")
 
 
 def test_bytes_that_are_no_text_are_unknown_symbols(model: Path) -> None:

@@ -65,6 +65,15 @@ def test_features(missing: Any, standardize: bool, tmp_path: Path) -> None:
     assert 0 < export(model, tmp_path / "model.onnx", check_shapes=SHAPES) < 1e-5
 
 
+def test_features_are_compared_at_the_scale_that_they_have(tmp_path: Path) -> None:
+    model = tiny(input_size=2, standardize=True, cell="rnn_relu", num_layers=2)
+    assert model.features is not None
+    model.features.fit(torch.randn(99, 2, generator=torch.Generator().manual_seed(0)) + 1e4)
+    assert (
+        export(model, tmp_path / "model.onnx", check_shapes=SHAPES) < 1e-2
+    )  # inputs near 1e4 have 1e-3 for a last digit
+
+
 def test_its_metadata_are_all_that_serving_needs(tmp_path: Path) -> None:
     train = SequenceDataset.from_pairs([("Satoshi", "Japanese"), ("Rossi", "Italian"), ("Novák", "Czech")])
     model = RNNClassifier.for_dataset(train, hidden_size=8, bidirectional=True, seed=0)
@@ -97,6 +106,26 @@ def test_the_example_serves_without_torch(tmp_path: Path) -> None:
         for name, label, row in zip(["Sato", "Novak"], predict(model, ["Sato", "Novak"]), expected, strict=True)
     ]
     assert printed.stdout.splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("pairs", "texts", "shown"),
+    [
+        ([("ab", "x"), ("b", "y")], ["", ""], "\tx\t"),
+        ([(["a"], "x"), (["b"], "y")], ["a"], "the example serves models of text"),
+        ([(np.ones((2, 1)), "x"), (np.ones((1, 1)), "y")], ["a"], "the example serves models of text"),
+    ],
+)
+def test_the_example_with_other_inputs_and_models(pairs: Any, texts: Any, shown: str, tmp_path: Path) -> None:
+    dataset = SequenceDataset.from_pairs(pairs)
+    model = RNNClassifier.for_dataset(dataset, hidden_size=4, seed=0, empty="zero")
+    with torch.no_grad():
+        model.head.bias[0] = 9
+    export(model, tmp_path / "model.onnx")
+    command = [sys.executable, str(EXAMPLES / "serve_onnx.py"), str(tmp_path / "model.onnx"), *texts]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert shown in finished.stdout + finished.stderr
+    assert "Traceback" not in finished.stderr
 
 
 def test_the_model_stays_as_it_was(tmp_path: Path) -> None:
@@ -161,8 +190,8 @@ def test_what_cannot_be_exported(model: RNNClassifier, error: Any, message: str,
 def test_bad_arguments(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match=r"path must end in \.onnx, .*; got 'model\.pt'"):
         export(tiny(), tmp_path / "model.pt")
-    with pytest.raises(InvalidArgumentError, match="check_shapes must be an integer of at least 0"):
-        export(tiny(), tmp_path / "model.onnx", check_shapes=-1)
+    with pytest.raises(InvalidArgumentError, match="check_shapes must be an integer of at least 1"):
+        export(tiny(), tmp_path / "model.onnx", check_shapes=0)
 
 
 def test_without_onnx_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

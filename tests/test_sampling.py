@@ -131,7 +131,7 @@ def test_bad_numbers() -> None:
 def test_limits_may_be_reached() -> None:
     """A sequence as long as `max_tokens`, a batch that fills it, and a full last batch are all let through."""
     sampler = BucketBatchSampler([4, 2, 2, 1], 9, max_tokens=4, shuffle=False)
-    assert sorted(map(sorted, sampler)) == [[0], [1, 3], [2]] or sorted(map(sorted, sampler)) == [[0], [1, 2], [3]]
+    assert sorted(map(sorted, sampler)) == [[0], [1, 3], [2]]
     assert len(list(BucketBatchSampler([2, 2, 2, 2], 9, max_tokens=4, shuffle=False))) == 2
     with pytest.raises(InvalidArgumentError, match="max_tokens"):
         BucketBatchSampler([5], 9, max_tokens=4)

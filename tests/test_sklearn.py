@@ -134,6 +134,38 @@ def test_a_pooling_that_is_a_parameter_is_not_trained() -> None:
     assert not torch.equal(model.model_.pooling.hidden.weight, before)
 
 
+@pytest.mark.parametrize("number", [float, np.float32])
+def test_lists_of_numbers_are_series_wherever_the_floats_stand(number: Any) -> None:
+    series = [[0, number(0.5)], [number(1.5), 2, 3], [1, number(0.25)], [number(1.0), 1]]
+    found = quick(epochs=1).fit(series, [0, 1, 0, 1])
+    assert found.model_.input_size == 1
+    arrays = [np.array(one, dtype=np.float64) for one in series]
+    assert np.array_equal(found.predict_proba(series), found.predict_proba(arrays))
+    assert quick(epochs=1).fit([[1, 2], [3]], [0, 1]).model_.input_size is None
+    whole = quick(epochs=1, model_options={"empty": "zero"}).fit([[], [0.5]], [0, 1])
+    assert whole.predict([[]]).shape == (1,)
+    with pytest.raises(InvalidDataError, match=r"sequences of numbers must be arrays .* \(sequence 1\)"):
+        quick().fit([[[0.5, 1.0]], [[0.5], [1.0, 2.0]]], [0, 1])
+
+
+def test_where_training_fails_all_stays_as_it_was() -> None:
+    model = quick(epochs=1)
+    with pytest.raises(InvalidArgumentError):
+        model.set_params(hidden_size=0).fit(WORDS, LABELS)
+    with pytest.raises(NotFittedError):
+        model.predict(WORDS)
+    before = model.set_params(hidden_size=4).fit(WORDS, LABELS).predict(WORDS)
+    with pytest.raises(InvalidArgumentError):
+        model.set_params(hidden_size=0).fit(WORDS, ["P", "Q"] * 24)
+    assert np.array_equal(model.predict(WORDS), before)
+
+
+@pytest.mark.parametrize("options", [{"fit_options": {"seed": 1}}, {"model_options": {"cell": "gru"}}])
+def test_further_options_are_further_ones(options: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"_options must not name what the estimator sets itself; got \["):
+        quick(**options).fit(WORDS, LABELS)
+
+
 def test_early_stopping_keeps_some_apart_and_no_sequence_on_both_sides() -> None:
     seen: list[int] = []
     model = quick(

@@ -218,7 +218,42 @@ def test_a_sequence_of_weight_k_counts_as_k_of_it(counts: list[int], class_weigh
     assert torch.allclose(found[0], found[1], atol=1e-12)
 
 
-@pytest.mark.parametrize("convert", [list, np.array, torch.tensor])
+@pytest.mark.parametrize("scale", [1e-50, 1e39, 1e-300, 1e300])
+def test_only_ratios_of_weights_count(scale: float) -> None:
+    own = [1.0 + index % 3 for index in range(len(DATA))]
+    found = []
+    for weight in (own, [scale * one for one in own]):
+        model = make()
+        train(model, sample_weight=weight)
+        found.append(weights(model))
+    assert torch.allclose(found[0], found[1], atol=1e-6)
+
+
+def test_weights_too_small_for_the_type_are_left_out() -> None:
+    for weight in (1e-46, 1e-39):
+        model, judge = make(), make()
+        train(model, batch_size=4, sample_weight=[1.0] * 8 + [weight] * (len(DATA) - 8))
+        train(judge, DATA.subset(range(8)), batch_size=4, sample_weight=[1.0] * 8)
+        assert torch.equal(weights(model), weights(judge))
+
+
+@pytest.mark.parametrize(
+    ("options", "empty"),
+    [({"sample_weight": [0, 0, 1, 1, 1]}, "error"), ({}, "skip"), ({"sample_weight": [0, 1, 1, 1, 1]}, "skip")],
+)
+def test_errors_tell_where_a_sequence_stands_in_what_was_given(options: Any, empty: Any) -> None:
+    texts = ["" if empty == "skip" and index == 1 else "ab" for index in range(5)]
+    data = SequenceDataset.from_pairs([(text, "xy"[index % 2]) for index, text in enumerate(texts)], allow_empty=True)
+    model = RNNClassifier.for_dataset(data, hidden_size=4, empty=empty, seed=0)
+    with torch.no_grad():
+        model.head.bias[0] = torch.nan
+    with pytest.raises(TrainingError) as caught:
+        fit(model, data, epochs=1, batch_size=9, progress=False, device="cpu", **options)
+    left = [index for index in range(5) if texts[index] and options.get("sample_weight", [1] * 5)[index]]
+    assert sorted(caught.value.indices) == left
+
+
+@pytest.mark.parametrize("convert", [list, np.array, lambda kept: torch.tensor(kept, requires_grad=True)])
 def test_sequences_of_weight_0_are_left_out(convert: Any) -> None:
     kept = torch.arange(len(DATA)) % 3 > 0
     found = []
@@ -337,6 +372,8 @@ FEATURES = SequenceDataset.from_pairs([(np.ones((2, 3)), "a")])
         ({"class_weight": {"z": 1}}, r"class_weight must name classes of train; got 'z'"),
         ({"class_weight": [1.0]}, r"3 finite numbers above 0, one for each class; got \[1\.0\]"),
         ({"class_weight": [1.0, -1.0, 1.0]}, r"3 finite numbers above 0"),
+        ({"class_weight": {"a": "much"}}, r"class_weight must hold numbers; got \['much', 1\.0, 1\.0\]"),
+        ({"sample_weight": ["a"] * len(DATA)}, r"sample_weight must hold numbers; got \['a', 'a'"),
         ({"sample_weight": [1.0]}, rf"sample_weight must hold {len(DATA)} numbers, .*; got the shape \(1,\)"),
         ({"sample_weight": [1.0] * (len(DATA) - 1) + [-1.0]}, rf"at least 0; got -1\.0 \(sequence {len(DATA) - 1}\)"),
         ({"sample_weight": [float("nan")] * len(DATA)}, r"finite numbers of at least 0; got nan \(sequence 0\)"),

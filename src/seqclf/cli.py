@@ -1,34 +1,39 @@
 """The command `seqclf`: train, evaluate, predict, report and export from a shell.
 
-Progress and remarks go to stderr and results to stdout, as text or, with `--json`, as JSON. It exits with 0; with 2
-where the arguments are none of its own; with 1 where data, files, training or values are wrong; with 130 after Ctrl-C.
+Progress and remarks go to stderr and results to stdout, as text or, with `--json`, as JSON. It exits with 0; with 1
+where data, files or training are wrong, and with 2 where arguments are, and says so in one line; with 130 after Ctrl-C.
 All that it does is done by the library's own functions, and a few lines of Python do the same.
 """
 
 import argparse
 import io
 import json
+import math
 import os
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from seqclf._version import __version__
+from seqclf.cells.table import CellName
+from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.tables import read_table
-from seqclf.errors import InvalidArgumentError, SeqclfError
+from seqclf.errors import InvalidArgumentError, InvalidDataError, SeqclfError
 from seqclf.export import export
 from seqclf.models.classifier import RNNClassifier
 from seqclf.persistence import load, save
 from seqclf.training.calibration import calibrate
 from seqclf.training.evaluate import Evaluation, evaluate
 from seqclf.training.fit import fit
-from seqclf.training.predictor import Predictor
+from seqclf.training.inference import check_encodes, predict_proba
 from seqclf.training.stopping import EarlyStopping
 
 __all__ = ["main"]
+
+_OF_MODEL = ("cell", "hidden_size", "num_layers", "bidirectional", "dropout", "pooling", "seed")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,16 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0
     """
     parsed = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for labels that the terminal has no letters for
     try:
         parsed.run(parsed)
+        sys.stdout.flush()
     except SeqclfError as error:
         print(f"seqclf: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, InvalidArgumentError) else 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # who read our output, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
-        return 0
     return 0
 
 
@@ -68,32 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="seqclf", description="Classify sequences with recurrent networks.")
     parser.add_argument("--version", action="version", version=f"seqclf {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
-
-    train = _command(commands, "train", _train, "train a model on a table, and save it")
-    _add_table(train)
-    train.add_argument("--output", required=True, type=Path, help="where to save the model (.safetensors)")
-    train.add_argument(
-        "--test-size", type=float, default=0.2, help="the part to test on, 0 for none (default: %(default)s)"
-    )
-    train.add_argument(
-        "--cell", default="lstm", choices=["lstm", "gru", "rnn", "rnn_relu"], help="default: %(default)s"
-    )
-    train.add_argument("--hidden-size", type=int, default=128, help="default: %(default)s")
-    train.add_argument("--num-layers", type=int, default=1, help="default: %(default)s")
-    train.add_argument("--bidirectional", action="store_true", help="read both ways")
-    train.add_argument("--dropout", type=float, default=0.0, help="default: %(default)s")
-    train.add_argument("--pooling", nargs="+", default=["last"], help="last, mean, max, attention, or several")
-    train.add_argument("--epochs", type=int, default=20, help="the most epochs (default: %(default)s)")
-    train.add_argument("--batch-size", type=int, default=32, help="default: %(default)s")
-    train.add_argument(
-        "--patience",
-        type=int,
-        help="keep a tenth apart, stop after so many epochs without a better loss on it, and calibrate on it",
-    )
-    train.add_argument("--balanced", action="store_true", help="let all classes count the same")
-    train.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    train.add_argument("--quiet", action="store_true", help="show no progress")
-    train.add_argument("--checkpoint", help="a folder; the same command goes on there if it was cut off")
+    _add_train(commands)
 
     measure = _command(commands, "evaluate", _evaluate, "measure a model on a table")
     measure.add_argument("model", help="the saved model")
@@ -101,9 +83,13 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = _command(commands, "predict", _predict, "print a label for each sequence, or for each line of stdin")
     predict.add_argument("model", help="the saved model")
-    predict.add_argument("sequences", nargs="*", help="strings; without any, lines of standard input")
+    predict.add_argument(
+        "sequences", nargs="*", help="strings (lists in JSON for a model of tokens); without any, stdin"
+    )
     predict.add_argument("--proba", action="store_true", help="print the probability beside the label")
-    predict.add_argument("--chunk-size", type=int, help="how many lines to read before their answers (default: 4096)")
+    predict.add_argument(
+        "--chunk-size", type=int, help="how many lines to read before their answers (default: 4096; 1 in a terminal)"
+    )
 
     report = _command(commands, "report", _report, "examine a table: duplicates, ambiguity, balance, lengths")
     _add_table(report)
@@ -113,6 +99,28 @@ def _parser() -> argparse.ArgumentParser:
     export_.add_argument("model", help="the saved model")
     export_.add_argument("output", help="where to (.onnx)")
     return parser
+
+
+def _add_train(commands: Any) -> None:
+    train = _command(commands, "train", _train, "train a model on a table, and save it")
+    _add_table(train)
+    default = "default: %(default)s"
+    train.add_argument("--output", required=True, type=Path, help="where to save the model (.safetensors)")
+    train.add_argument("--test-size", type=float, default=0.2, help=f"the part to test on, 0 for none ({default})")
+    train.add_argument("--cell", default="lstm", choices=get_args(CellName), help=default)
+    train.add_argument("--hidden-size", type=int, default=128, help=default)
+    train.add_argument("--num-layers", type=int, default=1, help=default)
+    train.add_argument("--bidirectional", action="store_true", help="read both ways")
+    train.add_argument("--dropout", type=float, default=0.0, help=default)
+    train.add_argument("--pooling", nargs="+", default=["last"], help="last, mean, max, attention, or several")
+    train.add_argument("--epochs", type=int, default=20, help=f"the most epochs ({default})")
+    train.add_argument("--batch-size", type=int, default=32, help=default)
+    patience = "keep a tenth apart, stop after so many epochs without a better loss on it, and calibrate on it"
+    train.add_argument("--patience", type=int, help=patience)
+    train.add_argument("--balanced", action="store_true", help="let all classes count the same")
+    train.add_argument("--seed", type=int, default=0, help=default)
+    train.add_argument("--quiet", action="store_true", help="show no progress")
+    train.add_argument("--checkpoint", help="a folder; the same command goes on there if it was cut off")
 
 
 def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], what: str) -> argparse.ArgumentParser:
@@ -128,31 +136,27 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", required=True, help="the column of the labels")
 
 
-def _read(arguments: argparse.Namespace, model: RNNClassifier | None = None) -> SequenceDataset:
-    pairs = read_table(arguments.table, sequence=arguments.sequence, label=arguments.label)
-    if model is None:
-        return SequenceDataset.from_pairs(pairs)
-    return SequenceDataset.from_pairs(pairs, vocabulary=model.vocabulary, classes=model.classes)
+def _read(arguments: argparse.Namespace, table: str, **options: Any) -> SequenceDataset:
+    pairs = read_table(table, sequence=arguments.sequence, label=arguments.label)
+    classes = options.get("classes")
+    if classes and all(type(label) is int for label in classes):  # a CSV file has only what looks like numbers
+        known = {str(label): label for label in classes}
+        return SequenceDataset.from_pairs(((sequence, known.get(label, label)) for sequence, label in pairs), **options)
+    return SequenceDataset.from_pairs(pairs, **options)
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    if not arguments.output.parent.is_dir():  # found out now, not when all is done
-        raise InvalidArgumentError(f"output must be in a folder that exists; got {arguments.output}. Create it first.")
-    data = _read(arguments)
+    output = arguments.output
+    if output.is_dir() or not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
+        raise InvalidArgumentError(  # found out now, not when all is done
+            f"output must be a file in a folder that exists and can be written to; got {output}. Choose another place."
+        )
+    data = _read(arguments, arguments.table)
     train, test = (data, None) if not arguments.test_size else data.split(arguments.test_size, seed=arguments.seed)
     validation = None
     if arguments.patience is not None:
         train, validation = train.split(0.1, seed=arguments.seed)
-    model = RNNClassifier.for_dataset(
-        train,
-        cell=arguments.cell,
-        hidden_size=arguments.hidden_size,
-        num_layers=arguments.num_layers,
-        bidirectional=arguments.bidirectional,
-        dropout=arguments.dropout,
-        pooling=arguments.pooling,
-        seed=arguments.seed,
-    )
+    model = RNNClassifier.for_dataset(train, **{name: getattr(arguments, name) for name in _OF_MODEL})
     history = fit(
         model,
         train,
@@ -178,7 +182,15 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     model = load(arguments.model)
-    _print_evaluation(evaluate(model, _read(arguments, model)), as_json=arguments.json)
+    check_encodes(model)
+    data = _read(
+        arguments,
+        arguments.table,
+        vocabulary=model.vocabulary,
+        classes=range(model.num_classes) if model.classes is None else model.classes,
+        allow_empty=model.empty != "error",
+    )
+    _print_evaluation(evaluate(model, data), as_json=arguments.json)
 
 
 def _print_evaluation(result: Evaluation, *, as_json: bool) -> None:
@@ -199,29 +211,45 @@ def _print_evaluation(result: Evaluation, *, as_json: bool) -> None:
 
 def _predict(arguments: argparse.Namespace) -> None:
     model = load(arguments.model)
-    predictor = Predictor(model)
-    sequences = iter(arguments.sequences) if arguments.sequences else _lines()
-    for text, row in _both(sequences, predictor, arguments.chunk_size or (1 if sys.stdin.isatty() else 4096)):
-        best = int(row.argmax())
-        label = best if model.classes is None else model.classes[best]
-        if arguments.json:
-            print(json.dumps({"sequence": text, "label": label, "probability": round(float(row[best]), 6)}))
-        else:
-            print(f"{label}\t{row[best]:.3f}" if arguments.proba else label)
-    sys.stdout.flush()
+    check_encodes(model)
+    lines = iter(arguments.sequences) if arguments.sequences else _lines()
+    default = 1 if sys.stdin.isatty() else 4096
+    size = default if arguments.chunk_size is None else check_int("chunk_size", arguments.chunk_size)
+    is_text, done = model.vocabulary is not None and model.vocabulary.is_text, 0
+    while chunk := list(islice(lines, size)):
+        try:
+            sequences = chunk if is_text else [_tokens(line) for line in chunk]
+            for sequence, row in zip(sequences, predict_proba(model, sequences), strict=True):
+                _print_answer(sequence, row, model, arguments)
+        except InvalidDataError as error:
+            raise InvalidDataError(f"{error} (Counted from sequence {done}.)") from None
+        sys.stdout.flush()  # who waits for an answer before asking again gets it
+        done += len(chunk)
 
 
-def _both(sequences: Iterator[str], predictor: Predictor, chunk_size: int) -> Iterator[tuple[str, Any]]:
-    """Yield each sequence beside its probabilities; no more are held than run at once."""
-    taken: deque[str] = deque()
+def _tokens(line: str) -> list[Any]:
+    try:
+        tokens = json.loads(line)
+    except ValueError:
+        tokens = None
+    if not isinstance(tokens, list):
+        raise InvalidDataError(
+            f"sequences must be lists in JSON for this model, which is not of text; got {line!r:.80}."
+        )
+    return tokens
 
-    def remember() -> Iterator[str]:
-        for text in sequences:
-            taken.append(text)
-            yield text
 
-    for row in predictor.predict_proba_iter(remember(), chunk_size=chunk_size):
-        yield taken.popleft(), row
+def _print_answer(sequence: Any, row: Any, model: RNNClassifier, arguments: argparse.Namespace) -> None:
+    best = int(row.argmax())
+    label = best if model.classes is None else model.classes[best]
+    is_known = not math.isnan(row[best])  # it is not for an empty sequence that the model skips
+    if arguments.json:
+        answer = {"label": label, "probability": round(float(row[best]), 6)} if is_known else {"label": None}
+        print(json.dumps({"sequence": sequence} | answer))
+    elif arguments.proba:
+        print(f"{label}\t{row[best]:.3f}" if is_known else "\t")
+    else:
+        print(label if is_known else "")
 
 
 def _lines() -> Iterator[str]:
@@ -232,10 +260,9 @@ def _lines() -> Iterator[str]:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    data, other = _read(arguments), None
+    data, other = _read(arguments, arguments.table), None
     if arguments.test is not None:
-        pairs = read_table(arguments.test, sequence=arguments.sequence, label=arguments.label)
-        other = SequenceDataset.from_pairs(pairs, vocabulary=data.vocabulary, classes=data.classes)
+        other = _read(arguments, arguments.test, vocabulary=data.vocabulary, classes=data.classes)
     report = data.report(other)
     print(json.dumps(report.to_dict()) if arguments.json else report)
 

@@ -4,14 +4,14 @@ It needs the extra `sklearn`: `pip install "seqclf[sklearn]"`.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import AdamW
 from typing_extensions import Self
 
 from seqclf.cells.protocol import CellFactory
@@ -23,7 +23,7 @@ from seqclf.data.encode import are_features
 from seqclf.errors import InvalidArgumentError, InvalidDataError, MissingDependencyError
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.pooling import PoolingName
-from seqclf.training.fit import fit
+from seqclf.training.fit import OptimizerFactory, fit
 from seqclf.training.inference import predict_proba
 from seqclf.training.stopping import EarlyStopping
 from seqclf.training.weights import SampleWeight, sample_weights
@@ -41,7 +41,9 @@ except ImportError as error:
 
 __all__ = ["SequenceClassifier"]
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+# The arguments that go to RNNClassifier, or to fit, as they are.
+_OF_MODEL = ("cell", "embedding_dim", "hidden_size", "num_layers", "bidirectional", "dropout", "pooling")
+_OF_FIT = ("epochs", "batch_size", "class_weight", "label_smoothing", "clip_grad_norm", "early_stopping", "device")
 
 
 class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -156,53 +158,37 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             InvalidDataError: As `SequenceDataset.from_sequences`.
             InvalidArgumentError: As `RNNClassifier` and `seqclf.fit`.
         """
-        sequences = _sequences(X)
-        if y is None:
-            raise InvalidDataError("SequenceClassifier requires y to be passed, but the target y is None.")
-        y = column_or_1d(y, warn=True)
-        if np.issubdtype(y.dtype, np.floating) and not (finite := np.isfinite(y)).all():
-            index = int(finite.argmin())
-            raise InvalidDataError(f"labels must be finite; got {y[index]} (sequence {index}). Correct or remove it.")
-        check_classification_targets(y)
-        self.classes_ = np.unique(y)
+        sequences, labels = _sequences(X), _labels(y)
+        classes = np.unique(labels)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        train, validation, weights = self._parts(sequences, y.tolist(), sample_weight, seed)
-        model = RNNClassifier.for_dataset(
-            train,
-            cell=self.cell,
-            embedding_dim=self.embedding_dim,
-            hidden_size=self.hidden_size,
-            num_layers=self.num_layers,
-            bidirectional=self.bidirectional,
-            dropout=self.dropout,
-            pooling=copy.deepcopy(self.pooling),  # a module of the user's own is a parameter, and stays as it is
-            seed=seed,
-            **(self.model_options or {}),
-        )
-        self.history_ = fit(
-            model,
-            train,
-            validation_data=validation,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            optimizer=self.optimizer or (lambda weights: AdamW(weights, lr=self.learning_rate, fused=True)),
-            class_weight=self.class_weight,
-            sample_weight=weights,
-            label_smoothing=self.label_smoothing,
-            clip_grad_norm=self.clip_grad_norm,
-            early_stopping=self.early_stopping,
-            seed=seed,
-            device=self.device,
-            progress=bool(self.verbose),
-            **(self.fit_options or {}),
-        )
-        self.model_ = model.eval()
+        data = self._encode(sequences, labels.tolist(), classes.tolist())
+        weights, train, validation = sample_weights(sample_weight, data), data, None
+        if self.early_stopping is not None and self.early_stopping.monitor.startswith("val_"):
+            kept, apart = data.split_indices(self.validation_fraction, seed=seed)
+            train, validation = data.subset(kept), data.subset(apart)
+            weights = None if weights is None else weights[kept]
+        own = {"seed": seed, **self._own(_OF_MODEL)}
+        model = RNNClassifier.for_dataset(train, **_merge(own, self.model_options, "model_options"))
+        own = {
+            "validation_data": validation,
+            "optimizer": self.optimizer or (lambda weights: AdamW(weights, lr=self.learning_rate, fused=True)),
+            "sample_weight": weights,
+            "seed": seed,
+            "progress": bool(self.verbose),
+            **self._own(_OF_FIT),
+        }
+        history = fit(model, train, **_merge(own, self.fit_options, "fit_options"))
+        self.classes_, self.model_, self.history_ = classes, model.eval(), history  # all or, where it failed, none
         return self
+
+    def _own(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return arguments by name; a module among them is copied, as training must not change what was given."""
+        return {name: copy.deepcopy(getattr(self, name)) for name in names}
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.floating[Any]]:  # noqa: N803
         """Return the probability of each class for each sequence: (n, C), columns as `classes_`."""
-        check_is_fitted(self)
-        return predict_proba(self.model_, _sequences(X))
+        check_is_fitted(self, "model_")
+        return predict_proba(self.model_, _sequences(X, are_floats=self.model_.input_size is not None))
 
     def predict_log_proba(self, X: Any) -> npt.NDArray[np.floating[Any]]:  # noqa: N803
         """Return the logarithms of what `predict_proba` returns."""
@@ -215,33 +201,18 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         labels: npt.NDArray[Any] = self.classes_[probabilities.argmax(1)]
         return labels
 
-    def _parts(
-        self, sequences: list[Any], labels: list[Any], sample_weight: SampleWeight | None, seed: int
-    ) -> tuple[SequenceDataset, SequenceDataset | None, Any]:
-        """Return the training data, the validation data if any are wanted, and the weights of the training data."""
-        whole = self._encode(sequences, labels)
-        weights = sample_weights(sample_weight, whole)
-        if self.early_stopping is None or not self.early_stopping.monitor.startswith("val_"):
-            return whole, None, weights
-        kept, apart = whole.split_indices(self.validation_fraction, seed=seed)
-        train, validation = (
-            ([sequences[index] for index in side], [labels[index] for index in side])
-            for side in (kept.tolist(), apart.tolist())
-        )
-        data = self._encode(*train)
-        return data, self._encode(*validation, data.vocabulary), None if weights is None else weights[kept]
-
-    def _encode(self, sequences: list[Any], labels: list[Any], vocabulary: Vocabulary | None = None) -> SequenceDataset:
+    def _encode(self, sequences: list[Any], labels: list[Any], classes: list[Any]) -> SequenceDataset:
         options = self.model_options or {}
         if options.get("empty") == "skip":
             raise InvalidArgumentError("empty must be 'error' or 'zero' here; got 'skip'. Every sequence gets a label.")
-        if vocabulary is None and sequences and not are_features(sequences):
+        vocabulary = None
+        if sequences and not are_features(sequences):
             vocabulary = Vocabulary.build(sequences, min_freq=check_int("min_freq", self.min_freq))
         return SequenceDataset.from_sequences(
             sequences,
             labels,
             vocabulary=vocabulary,
-            classes=self.classes_.tolist(),
+            classes=classes,
             channels_first=options.get("channels_first", False),
             allow_empty=options.get("empty", "error") != "error",
             allow_missing=options.get("missing", "error") != "error",
@@ -255,7 +226,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         return tags
 
 
-def _sequences(X: Any) -> list[Any]:  # noqa: N803
+def _sequences(X: Any, *, are_floats: bool = False) -> list[Any]:  # noqa: N803
     """Return the sequences as a list; lists of floats, which scikit-learn takes for arrays, become arrays."""
     if hasattr(X, "toarray"):
         raise InvalidDataError("sequences must not be a sparse matrix. Pass X.toarray(), or lists of what is not 0.")
@@ -265,6 +236,40 @@ def _sequences(X: Any) -> list[Any]:  # noqa: N803
         values = X.to_numpy()
         X = values if np.issubdtype(values.dtype, np.number) else values[:, 0] if values.shape[1] == 1 else X  # noqa: N806
     items = as_list(X)
-    if items and isinstance(items[0], list) and items[0] and isinstance(items[0][0], float | list):
-        return [np.asarray(item, dtype=np.float64) for item in items]
+    if are_floats or any(map(_holds_floats, items)):
+        return [_as_array(item, index) for index, item in enumerate(items)]
     return items
+
+
+def _holds_floats(item: Any) -> bool:
+    return isinstance(item, list | tuple) and any(isinstance(one, float | np.floating | list | tuple) for one in item)
+
+
+def _as_array(item: Any, index: int) -> Any:
+    try:
+        return np.asarray(item, dtype=np.float64) if isinstance(item, list | tuple) else item
+    except (TypeError, ValueError) as error:
+        raise InvalidDataError(
+            f"sequences of numbers must be arrays (T,) or (T, F); got {item!r:.80} (sequence {index}): {error}."
+        ) from None
+
+
+def _labels(y: Any) -> npt.NDArray[Any]:
+    """Return the labels as an array, (n,)."""
+    if y is None:
+        raise InvalidDataError("SequenceClassifier requires y to be passed, but the target y is None.")
+    labels: npt.NDArray[Any] = column_or_1d(y, warn=True)
+    if np.issubdtype(labels.dtype, np.floating) and not (finite := np.isfinite(labels)).all():
+        index = int(finite.argmin())
+        raise InvalidDataError(f"labels must be finite; got {labels[index]} (sequence {index}). Correct or remove it.")
+    check_classification_targets(labels)
+    return labels
+
+
+def _merge(own: dict[str, Any], further: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    """Return arguments with those that the user adds by name."""
+    if twice := own.keys() & (further or {}).keys():
+        raise InvalidArgumentError(
+            f"{name} must not name what the estimator sets itself; got {sorted(twice)}. Use its own arguments."
+        )
+    return own | dict(further or {})

@@ -24,6 +24,14 @@ class Explanation:
         logit: The logit of the class.
         baseline_logit: Its logit for the same number of steps that say nothing.
         method: How the scores were found.
+
+    Example:
+        >>> import numpy as np
+        >>> from seqclf.attribution import Explanation
+        >>> print(Explanation(tuple("ab"), "x", 0.75, np.array([1.5, -0.3]), None, 1.3, 0.1, "occlusion"))
+        x: 75.0%, logit +1.300 (occlusion)
+        a    +1.500  ++++++++++++++++++++
+        b    -0.300  ----
     """
 
     sequence: tuple[Any, ...]
@@ -59,7 +67,8 @@ class Explanation:
             for (text, (red, green, blue), ink), score in zip(self._painted(), self.scores, strict=True)
         ]
         caption = f"{html.escape(str(self.label))} ({self.probability:.1%})"
-        return f'<p><b>{caption}</b> <span style="font-family:monospace">{self._between.join(painted)}</span></p>'
+        style = "font-family:monospace;white-space:pre-wrap"  # or spaces side by side would become one
+        return f'<p><b>{caption}</b> <span style="{style}">{self._between.join(painted)}</span></p>'
 
     def _repr_html_(self) -> str:
         return self.to_html()

@@ -26,7 +26,8 @@ def export(model: RNNClassifier, path: PathLike, *, check_shapes: int = 20, seed
     """Write a model as an ONNX file, for runtimes that need neither torch nor this library.
 
     Batch size and length stay free. The file takes `inputs`, int64 ids (batch, length) or float32 features
-    (batch, length, F), padded at the end with anything, and `lengths`, int64 (batch,); and gives `logits` and
+    (batch, length, F), padded at the end with anything, and `lengths`, int64 (batch,), with one row and one step at
+    least; and gives `logits` and
     `probabilities`, float32 (batch, C). What it needs to encode text and to name classes is in its metadata, as JSON
     under the key `seqclf`: `"symbols"` (the id of symbol i is i + 2; unknown ones have id 1) and `"classes"`.
 
@@ -61,7 +62,7 @@ def export(model: RNNClassifier, path: PathLike, *, check_shapes: int = 20, seed
     path = Path(path)
     if path.suffix != ".onnx":
         raise InvalidArgumentError(f"path must end in .onnx, the format that is written; got {path.name!r}.")
-    check_int("check_shapes", check_shapes, minimum=0)
+    check_int("check_shapes", check_shapes)
     try:
         import onnxruntime  # noqa: PLC0415  # optional, so imported where it is needed
 
@@ -75,7 +76,7 @@ def export(model: RNNClassifier, path: PathLike, *, check_shapes: int = 20, seed
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the batches are small
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    worst = max((_difference(model, session, *batch) for batch in _batches(model, check_shapes, seed)), default=0.0)
+    worst = max(_difference(model, session, *batch) for batch in _batches(model, check_shapes, seed))
     write_atomically(path, content)
     return worst
 
@@ -106,6 +107,8 @@ def _batches(model: RNNClassifier, count: int, seed: int) -> list[tuple[Tensor, 
             steps[is_padding] = -1
         else:
             steps = rng.normal(size=(rows, longest, model.input_size)).astype(np.float32)
+            if model.features is not None and "mean" in model.features._buffers:  # such as it was trained on
+                steps = steps * model.features.scale.numpy() + model.features.mean.numpy()
             if model.missing != "error":
                 steps[rng.random(steps.shape) < 0.2] = np.nan
             steps[is_padding] = np.nan

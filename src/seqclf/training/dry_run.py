@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from seqclf.data.batch import Batch
 from seqclf.data.dataset import SequenceDataset
@@ -16,7 +17,11 @@ _SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def try_largest_batch(
-    train: SequenceDataset, sampler: BucketBatchSampler, device: torch.device, compute: Callable[[Batch], object]
+    train: SequenceDataset,
+    sampler: BucketBatchSampler,
+    device: torch.device,
+    compute: Callable[[Batch], object],
+    places: Tensor | None = None,
 ) -> None:
     """Compute the gradients of the largest batch that the sampler could make; nothing is kept of them.
 
@@ -25,6 +30,7 @@ def try_largest_batch(
         sampler: Their batches.
         device: Where the batch shall be.
         compute: What computes the gradients of a batch.
+        places: Where the sequences stand in what the user gave, where some of that are left out.
 
     Raises:
         TrainingError: Memory does not suffice; the message says what `max_tokens` would do.
@@ -39,9 +45,10 @@ def try_largest_batch(
     with unchanged_randomness(device):
         while not _fits(train, indices[:count], device, compute):
             if count == 1:
+                place = indices[0] if places is None else int(places[indices[0]])
                 raise TrainingError(
                     f"memory must hold the longest sequence at least; it did not hold that of {longest} steps "
-                    f"(sequence {indices[0]}). Cut long sequences, make the model smaller, or pass truncate_steps."
+                    f"(sequence {place}). Cut long sequences, make the model smaller, or pass truncate_steps."
                 )
             count = -(-count // 2)
     if count < wanted:

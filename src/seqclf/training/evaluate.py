@@ -178,7 +178,10 @@ class Evaluation:
         return interval
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all figures as strings, numbers, lists and dicts alone, ready for JSON."""
+        """Return all figures as strings, numbers, lists and dicts alone, ready for JSON.
+
+        Only `metrics` are left out, as they may be of any kind.
+        """
         return {
             "n": self.n,
             "loss": self.loss,

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from seqclf.data.batch import Batch
 from seqclf.errors import TrainingError
 
 _SHOWN = 8  # how many sequences of a batch an error names
@@ -16,17 +15,16 @@ def is_finite(gradients: Iterable[Tensor | None]) -> bool:
     return all(math.isfinite(float(gradient.sum())) for gradient in gradients if gradient is not None)
 
 
-def refuse_update(model: nn.Module, logits: Tensor, batch: Batch, epoch: int, update: int) -> TrainingError:
+def refuse_update(model: nn.Module, logits: Tensor, indices: list[int], epoch: int, update: int) -> TrainingError:
     """Return the error for an update that must not be made, as its gradients are not finite.
 
     Args:
         model: The model, with the gradients.
         logits: What it made of the batch.
-        batch: The batch.
+        indices: Where the sequences of the batch stand in the training data.
         epoch: Which epoch it is, from 0.
         update: Which update of the epoch it would have been, from 0.
     """
-    indices = [] if batch.indices is None else batch.indices.tolist()
     weights = dict(model.named_parameters())
     spoilt = [name for name, weight in weights.items() if not is_finite([weight.detach()])]
     wrong = [name for name, weight in weights.items() if not is_finite([weight.grad])]

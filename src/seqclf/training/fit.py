@@ -92,8 +92,8 @@ def fit(
         class_weight: The weight of each class in the loss that is minimised (the measured losses stay plain): a
             mapping from labels, a sequence in the order of `train.classes`, or `"balanced"` for n / (C * n_class).
         sample_weight: The weight of each sequence of `train` in the loss that is minimised, numbers of at least 0, as
-            many as there are sequences; those of weight 0 are left out. The loss of a batch is divided by the sum of
-            its weights, so only their ratios count.
+            many as there are sequences; those of weight 0, or too small beside the largest for the model's type of
+            floats, are left out. The loss of a batch is divided by the sum of its weights, so only ratios count.
         label_smoothing: The part of each label that is spread evenly over all classes in the loss that is minimised
             (the measured losses stay plain), from 0 up to 1.
         early_stopping: When to stop early; None is never.
@@ -128,7 +128,7 @@ def fit(
     """
     check_int("epochs", epochs)
     check_int("seed", seed, minimum=0)
-    train, own_weights = _admit_weighted(model, train, sample_weight)
+    train, own_weights, places = _admit_train(model, train, sample_weight)
     if validation_data is not None:
         validation_data = admit("validation_data", model, validation_data)
     rule = _check_early_stopping(early_stopping, validation_data)
@@ -137,7 +137,7 @@ def fit(
     model.to(resolve_device(device))
     smoothing = check_probability("label_smoothing", label_smoothing)
     objective = Objective(weights, smoothing, own_weights)
-    trainer = Trainer(model, _make_optimizer(optimizer, model), objective, _check_clip(clip_grad_norm))
+    trainer = Trainer(model, _make_optimizer(optimizer, model), objective, _check_clip(clip_grad_norm), places)
     trainer.use_scheduler(scheduler, scheduler_interval)
     run = Run(trainer, sampler, train, validation_data, BestSoFar(rule) if rule else None, callbacks)
     checkpoints = _open_checkpoints(checkpoint, resume, run)
@@ -155,18 +155,23 @@ def fit(
         return run.go(epochs, bar, checkpoints, interruption)
 
 
-def _admit_weighted(
+def _admit_train(
     model: RNNClassifier, train: SequenceDataset, sample_weight: SampleWeight | None
-) -> tuple[SequenceDataset, Tensor | None]:
-    """Return the sequences to train on, and their weights."""
+) -> tuple[SequenceDataset, Tensor | None, Tensor | None]:
+    """Return the sequences to train on, their weights, and where they stand in `train`; None where all are left."""
     check_is_dataset("train", train)
     weights = sample_weights(sample_weight, train)
-    if weights is None:
-        return admit("train", model, train), None
+    if weights is None and model.empty != "skip":
+        return admit("train", model, train), None, None
+    counts = torch.ones(len(train), dtype=torch.bool)
+    if weights is not None:
+        counts &= weights >= torch.finfo(model.head.weight.dtype).tiny
     if model.empty == "skip":
-        weights = weights * (train.sequences.sizes > 0)
-    kept = torch.nonzero(weights)[:, 0]
-    return admit("train", model, train.subset(kept) if len(kept) < len(train) else train), weights[kept]
+        counts &= train.sequences.sizes > 0
+    places = torch.nonzero(counts)[:, 0]
+    if len(places) == len(train):
+        return admit("train", model, train), weights, None
+    return admit("train", model, train.subset(places)), None if weights is None else weights[places], places
 
 
 def _open_checkpoints(checkpoint: PathLike | Checkpoint | None, resume: bool, run: Run) -> Checkpoints | None:

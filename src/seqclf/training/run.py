@@ -126,7 +126,7 @@ class Run:
         compute = partial(
             self.trainer.compute_gradients, seed=self.sampler.seed, epoch=0, directly=goes_directly(self.model)
         )
-        try_largest_batch(self.train, self.sampler, self.model.device, compute)
+        try_largest_batch(self.train, self.sampler, self.model.device, compute, self.trainer.places)
 
     @property
     def updates(self) -> int:

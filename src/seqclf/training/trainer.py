@@ -41,9 +41,11 @@ class Trainer:
         optimizer: Optimizer,
         objective: Objective,
         clip_grad_norm: float | None,
+        places: Tensor | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
+        self.places = places  # where the sequences stand in what the user gave, where some of that are left out
         self.objective = objective
         objective.to(model.head.weight)
         self.clip_grad_norm = clip_grad_norm
@@ -152,10 +154,11 @@ class Trainer:
 
     def _update(self, logits: Tensor, batch: Batch, epoch: int) -> None:
         """Change the weights by their gradients, if these are finite."""
+        # A GPU would have to be waited for.
         if self.model.device.type == "cpu" and not is_finite(parameter.grad for parameter in self.parameters):
-            raise refuse_update(
-                self.model, logits, batch, epoch, self.so_far.updates
-            )  # a GPU would have to be waited for
+            assert batch.indices is not None
+            indices = batch.indices if self.places is None else self.places[batch.indices]
+            raise refuse_update(self.model, logits, indices.tolist(), epoch, self.so_far.updates)
         if self.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)
         self.learning_rate = float(self.optimizer.param_groups[0]["lr"])

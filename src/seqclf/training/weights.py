@@ -28,7 +28,7 @@ def class_weights(class_weight: ClassWeight | None, train: SequenceDataset) -> T
         if unknown := [label for label in class_weight if label not in train.classes]:
             raise InvalidArgumentError(f"class_weight must name classes of train; got {unknown[0]!r}, which is none.")
         class_weight = [class_weight.get(label, 1.0) for label in train.classes]
-    weights = torch.as_tensor(class_weight, dtype=torch.float64)
+    weights = _numbers("class_weight", class_weight)
     if weights.shape != (len(train.classes),) or not bool((weights > 0).all() and weights.isfinite().all()):
         raise InvalidArgumentError(
             f"class_weight must hold {len(train.classes)} finite numbers above 0, one for each class; "
@@ -38,10 +38,13 @@ def class_weights(class_weight: ClassWeight | None, train: SequenceDataset) -> T
 
 
 def sample_weights(sample_weight: SampleWeight | None, train: SequenceDataset) -> Tensor | None:
-    """Return the weight of each sequence, float64 (n,), on the CPU."""
+    """Return the weight of each sequence, float64 (n,), on the CPU, in parts of the largest.
+
+    Only ratios count; and in parts of the largest, no float type that a model may have makes the largest infinite or 0.
+    """
     if sample_weight is None:
         return None
-    weights = torch.as_tensor(np.asarray(sample_weight, dtype=np.float64))
+    weights = _numbers("sample_weight", sample_weight)
     if weights.shape != (len(train),):
         raise InvalidArgumentError(
             f"sample_weight must hold {len(train)} numbers, one for each sequence of train; "
@@ -57,4 +60,14 @@ def sample_weights(sample_weight: SampleWeight | None, train: SequenceDataset) -
         raise InvalidArgumentError(
             "sample_weight must be above zero for one sequence at least; got weights of zero for all."
         )
-    return weights
+    return weights / weights.max()
+
+
+def _numbers(name: str, values: Any) -> Tensor:
+    """Return values as float64, on the CPU."""
+    try:
+        if isinstance(values, Tensor):
+            return values.detach().to("cpu", torch.float64)
+        return torch.from_numpy(np.array(values, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"{name} must hold numbers; got {values!r:.80}: {error}.") from None
