@@ -1,6 +1,6 @@
 """Whether batches of like lengths cost accuracy: training with and without bucketing, over several seeds.
 
-    python benchmarks/bucketing.py FOLDER [--seeds 5] [--output FILE]
+    python -m benchmarks.bucketing FOLDER [--seeds 5] [--output FILE]
 
 Each seed makes its own split, model and order of batches. The difference is taken seed by seed, for the split alone
 moves the accuracy more than anything else here.
@@ -9,10 +9,12 @@ moves the accuracy more than anything else here.
 import argparse
 import statistics
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
+from benchmarks.table import publish
 from seqclf import BucketBatchSampler, RNNClassifier, SequenceDataset, evaluate, fit, load_names
 
 SIZES = (30, 256)
@@ -43,6 +45,18 @@ def row(dataset: SequenceDataset, batch_size: int, seeds: int) -> str:
     )
 
 
+def table(dataset: SequenceDataset, seeds: int) -> Iterator[str]:
+    """Yield the lines of the table."""
+    yield f"LSTM, hidden 128, {EPOCHS} epochs; test accuracy in percent, mean ± standard deviation over {seeds} seeds."
+    yield from (
+        "",
+        "| batch size | bucketed | plain | difference | bucketed, s | plain, s |",
+        "|---|---|---|---|---|---|",
+    )
+    for batch_size in SIZES:
+        yield row(dataset, batch_size, seeds)
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -50,19 +64,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds")
     parser.add_argument("--output", type=Path, help="where to write the table")
     arguments = parser.parse_args()
-    dataset = SequenceDataset.from_pairs(load_names(arguments.folder))
-    lines = [
-        f"LSTM, hidden 128, {EPOCHS} epochs; test accuracy in percent, mean ± standard deviation over "
-        f"{arguments.seeds} seeds.",
-        "",
-        "| batch size | bucketed | plain | difference | bucketed, s | plain, s |",
-        "|---|---|---|---|---|---|",
-        *(row(dataset, batch_size, arguments.seeds) for batch_size in SIZES),
-    ]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if arguments.output:
-        arguments.output.write_text(text, encoding="utf-8")
+    publish(table(SequenceDataset.from_pairs(load_names(arguments.folder)), arguments.seeds), arguments.output)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from benchmarks.table import publish
 from seqclf import RNNClassifier, SequenceDataset, calibrate, evaluate, fit, load_names
 
 MODELS: dict[str, dict[str, Any]] = {
@@ -59,9 +60,4 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output", type=Path, help="a file to write the table to as well")
     arguments = parser.parse_args()
-    lines = []
-    for line in table(arguments.data, arguments.seeds):
-        print(line, flush=True)
-        lines.append(line)
-    if arguments.output:
-        arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    publish(table(arguments.data, arguments.seeds), arguments.output)

@@ -11,7 +11,7 @@ does: the time it takes over that of the best way, shape by shape.
 import argparse
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from scipy.optimize import nnls
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from benchmarks.cells import take_turns
+from benchmarks.table import take_turns
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.direct import step_directly
 from seqclf.models.execution import encode
@@ -76,6 +76,11 @@ def runs(
     return {way: lambda way=way: run(way) for way in WAYS}  # type: ignore[misc]
 
 
+def milliseconds(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return how long each way takes."""
+    return {name: 1000 * seconds for name, seconds in take_turns(ways, rounds, warm_up=2).items()}
+
+
 def measure(rounds: int) -> list[dict[str, Any]]:
     """Return for every shape, cell and mode the milliseconds of each way."""
     found = []
@@ -84,7 +89,7 @@ def measure(rounds: int) -> list[dict[str, Any]]:
         encoder = CELLS[mode](EMBEDDING, size, batch_first=True)
         packed = make_batch(batch, longest, ragged)
         for training in (True, False):
-            times = take_turns(runs(encoder, table, packed, training), rounds)
+            times = milliseconds(runs(encoder, table, packed, training), rounds)
             shape = Shape(batch, longest, len(packed.data))
             found.append({"mode": mode, "training": training, "size": size, "shape": shape, "times": times})
             print(
@@ -104,7 +109,7 @@ def measure_direct(rounds: int) -> float:
     """Return the milliseconds that a training step in the fused way saves where it goes without autograd."""
     saved = []
     for batch in (1, 10, 30, 64):
-        times = take_turns(step_runs(batch), rounds)
+        times = milliseconds(step_runs(batch), rounds)
         print("direct", batch, {way: round(ms, 3) for way, ms in times.items()}, flush=True)
         saved.append(times["autograd"] - times["direct"])
     return round(float(np.median(saved)), 4)

@@ -1,13 +1,12 @@
 """Encoding: how long it takes to turn text into ids, and how many bytes the ids take, beside a loop over a dict."""
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmarks.table import take_turns
 from benchmarks.work import names_pairs
 from seqclf import SequenceDataset, Vocabulary
 
@@ -46,19 +45,7 @@ def measure_encoding(folder: str | None, characters: int, rounds: int) -> dict[s
         "texts": len(texts),
         "characters": total,
         "rounds": rounds,
-        "seconds": _take_turns(ways, rounds),
+        "seconds": take_turns(ways, rounds),
         "bytes_a_character": (store.values.nbytes + store.offsets.nbytes) / total,
         "loop_bytes_a_character": sum(ids.nbytes for ids in loop()) / total,
     }
-
-
-def _take_turns(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each way, over the rounds after the first."""
-    found: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            if number:
-                found[name].append(time.perf_counter() - start)
-    return {name: statistics.median(seconds) for name, seconds in found.items()}

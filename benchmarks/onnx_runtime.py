@@ -7,16 +7,15 @@ medians of the rounds. Encoding counts for both, by the library's vocabulary. Pr
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import torch
 
+from benchmarks.table import publish, take_turns
 from seqclf import Predictor, RNNClassifier, SequenceDataset, export, load_names, predict_proba
 
 ROWS: list[tuple[Any, int, bool]] = [
@@ -49,13 +48,6 @@ def one_by_one(session: onnxruntime.InferenceSession, model: RNNClassifier, name
         session.run(["probabilities"], {"inputs": ids, "lengths": np.array([len(name)])})
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long some work takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def measure(model: RNNClassifier, names: list[str], rounds: int, threads: int) -> list[float]:
     """Return the largest difference, and names a second: bulk and single, of onnxruntime and of the library."""
     with tempfile.TemporaryDirectory() as folder:
@@ -64,16 +56,14 @@ def measure(model: RNNClassifier, names: list[str], rounds: int, threads: int) -
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(Path(folder) / "model.onnx", options)
     predictor, few = Predictor(model), names[:: len(names) // 1000]
-    works: list[tuple[Callable[[], object], int]] = [
-        (lambda: in_bulk(session, model, names), len(names)),
-        (lambda: predict_proba(model, names), len(names)),
-        (lambda: one_by_one(session, model, few), len(few)),
-        (lambda: [predictor.predict_proba(name) for name in few], len(few)),
-    ]
-    for work, _ in works:
-        work()
-    taken = [[seconds(work) for work, _ in works] for _ in range(rounds)]
-    return [difference, *(count / median(one) for (_, count), one in zip(works, zip(*taken, strict=True), strict=True))]
+    ways: dict[str, Callable[[], object]] = {
+        "bulk, onnxruntime": lambda: in_bulk(session, model, names),
+        "bulk, seqclf": lambda: predict_proba(model, names),
+        "single, onnxruntime": lambda: one_by_one(session, model, few),
+        "single, seqclf": lambda: [predictor.predict_proba(name) for name in few],
+    }
+    taken = take_turns(ways, rounds)
+    return [difference, *(len(names if "bulk" in way else few) / seconds for way, seconds in taken.items())]
 
 
 def table(data: str, rounds: int, threads: int) -> Iterator[str]:
@@ -101,9 +91,4 @@ if __name__ == "__main__":
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, help="a file to write the table to as well")
     arguments = parser.parse_args()
-    lines = []
-    for line in table(arguments.data, arguments.rounds, arguments.threads):
-        print(line, flush=True)
-        lines.append(line)
-    if arguments.output:
-        arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    publish(table(arguments.data, arguments.rounds, arguments.threads), arguments.output)

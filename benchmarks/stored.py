@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.command import in_own_process
 from benchmarks.machine import peak_memory
 from benchmarks.scale import sizes_up_to
+from benchmarks.table import publish
 from seqclf import BucketBatchSampler, SequenceDataset
 from seqclf.data.packing import pack_batches
 
@@ -85,13 +86,20 @@ def _write_and_read(folder: str, count: int) -> dict[str, Any]:
     }
 
 
-def line(found: dict[str, Any]) -> str:
-    """Return a row of the table."""
-    seconds = " | ".join(f"{found[name]:.2f}" for name in ("write_seconds", "open_seconds", "epoch_seconds"))
-    return (
-        f"| {found['sequences']:,} | {found['steps']:,} | {found['size'] / 1e6:,.1f} | {seconds} "
-        f"| {found['own'] / 1e6:,.0f} | {found['growth'] / 1e6:,.0f} |"
+def table(largest: int) -> Iterator[str]:
+    """Yield the lines of the table."""
+    yield (
+        "| sequences | steps | MB on disk | write, s | open and check, s | sample an epoch, s | own memory, MB more "
+        "| with mapped files, MB more |"
     )
+    yield "|--:|--:|--:|--:|--:|--:|--:|--:|"
+    for count in sizes_up_to(largest):
+        found = in_own_process(measure_store, count)
+        seconds = " | ".join(f"{found[name]:.2f}" for name in ("write_seconds", "open_seconds", "epoch_seconds"))
+        yield (
+            f"| {found['sequences']:,} | {found['steps']:,} | {found['size'] / 1e6:,.1f} | {seconds} "
+            f"| {found['own'] / 1e6:,.0f} | {found['growth'] / 1e6:,.0f} |"
+        )
 
 
 def main() -> None:
@@ -100,16 +108,7 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=10_000_000, help="the most sequences")
     parser.add_argument("--output", type=Path, help="where to write the table")
     arguments = parser.parse_args()
-    lines = [
-        "| sequences | steps | MB on disk | write, s | open and check, s | sample an epoch, s | own memory, MB more "
-        "| with mapped files, MB more |",
-        "|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for count in sizes_up_to(arguments.largest):
-        lines.append(line(in_own_process(measure_store, count)))
-        print(lines[-1], flush=True)
-    if arguments.output:
-        arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    publish(table(arguments.largest), arguments.output)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ COMMANDS = {
     "batch_size": "examples/batch_size_study.py --data {data} --output {output}",
     "fixed_split": "examples/fixed_split.py {data} --output {output}",
     "law": "-m pytest -q tests/test_batching_law.py --hypothesis-profile=thorough",  # writes SEQCLF_LAW_TABLE
-    "cells": "benchmarks/cells.py --output {output}/table.md",
-    "onnx": "benchmarks/onnx_runtime.py --data {data} --output {output}/table.md",
-    "calibration": "benchmarks/calibration.py --data {data} --output {output}/table.md",
+    "cells": "-m benchmarks.cells --output {output}/table.md",
+    "onnx": "-m benchmarks.onnx_runtime --data {data} --output {output}/table.md",
+    "calibration": "-m benchmarks.calibration --data {data} --output {output}/table.md",
 }
 PUBLISHED = [
     "*.md",
