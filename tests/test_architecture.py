@@ -42,7 +42,7 @@ ROOMS = [
     ["models.classifier", "models.stream"],
     ["models.explain", "models.plain"],
     ["models.direct", "models.shared"],
-    ["models.cached"],
+    ["models.cached", "models.whole"],
     ["persistence"],
     ["export"],
     ["metrics"],

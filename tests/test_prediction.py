@@ -10,11 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seqclf import InvalidArgumentError, InvalidDataError, Predictor, RNNClassifier, Vocabulary, predict, predict_proba
+from seqclf import (
+    InvalidArgumentError,
+    InvalidDataError,
+    Predictor,
+    RNNClassifier,
+    SequenceDataset,
+    Vocabulary,
+    predict,
+    predict_proba,
+)
 from seqclf.models import cached, shared
 from seqclf.models.execution.fused.running import RunningLayers
 from seqclf.models.execution.prefix_tree import Ids, build_tree
 from seqclf.models.shared import SharedPrefixes, shares_prefixes
+from seqclf.models.whole import WholeSequences
 from seqclf.training import inference
 from tests import strategies
 from tests.reference import logits
@@ -105,7 +115,7 @@ def test_sharing_gives_the_answers_of_one_sequence_at_a_time(
     torch.testing.assert_close(found, one_at_a_time(model, texts))
 
 
-@given(models(("last", "last", "mean")), many_texts, st.integers(1, 100), st.integers(1, 4))
+@given(models(("last", "last", "mean", ("attention", "max"))), many_texts, st.integers(1, 100), st.integers(1, 4))
 def test_a_predictor_gives_the_answers_of_one_sequence_at_a_time(
     model: RNNClassifier, texts: list[str], kept: int, depth: int
 ) -> None:
@@ -118,6 +128,57 @@ def test_a_predictor_gives_the_answers_of_one_sequence_at_a_time(
     expected = one_at_a_time(model, texts)
     np.testing.assert_allclose(found, expected.softmax(1).numpy(), rtol=1e-9, atol=1e-12)
     assert labels == found.argmax(1).tolist()
+
+
+@given(
+    st.sampled_from(CELLS),
+    st.integers(1, 2),
+    st.booleans(),
+    st.sampled_from(["mean", "forward", "indicator"]),
+    st.sampled_from(["last", "max", "attention"]),
+    st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    strategies.seeds,
+)
+def test_a_predictor_of_features_gives_the_answers_of_one_sequence_at_a_time(
+    cell: Any, num_layers: int, bidirectional: bool, missing: Any, pooling: Any, lengths: list[int], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    sequences = [np.where(rng.random((length, 2)) < 0.2, np.nan, rng.normal(5, 3, (length, 2))) for length in lengths]
+    dataset = SequenceDataset.from_sequences(sequences, [0] * len(lengths), classes=[0, 1], allow_missing=True)
+    options: Any = {"num_layers": num_layers, "bidirectional": bidirectional, "standardize": True, "missing": missing}
+    model = RNNClassifier.for_dataset(dataset, cell=cell, hidden_size=3, pooling=pooling, seed=seed, **options)
+    predictor = Predictor(model)
+    for sequence, expected in zip(sequences, predict_proba(model, sequences), strict=True):
+        np.testing.assert_allclose(predictor.predict_proba(sequence), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "is_whole"),
+    [
+        ({"num_layers": 2, "bidirectional": True}, "abc", True),
+        ({"num_layers": 2, "bidirectional": True}, "abc" * 100, True),
+        ({"pooling": "mean"}, "abc", True),
+        ({"cell": "lstm", "num_layers": 2, "bidirectional": True}, "a" * 16, True),
+        ({"cell": "lstm", "num_layers": 2, "bidirectional": True}, "a" * 17, False),
+        ({"cell": "lstm", "num_layers": 1}, "a" * 65, False),
+        ({"cell": nn.GRUCell}, "abc", False),
+    ],
+)
+def test_single_sequences_go_whole_where_it_pays(
+    options: dict[str, Any], text: str, is_whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without this, the laws above would hold for forward calls alone."""
+    calls: list[int] = []
+    original = WholeSequences.logits
+
+    def counted(self: Any, steps: Any) -> Any:
+        calls.append(len(steps))
+        return original(self, steps)
+
+    monkeypatch.setattr(WholeSequences, "logits", counted)
+    model = make(**options)
+    np.testing.assert_allclose(Predictor(model).predict_proba(text), predict_proba(model, [text])[0], rtol=1e-9)
+    assert calls == [len(text)] * is_whole
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -224,7 +285,7 @@ def test_float_sequences() -> None:
     predictor = Predictor(model)
     np.testing.assert_allclose(predictor.predict_proba(sequences[0]), predict_proba(model, sequences)[0])
     assert list(predictor.predict_iter(sequences)) == predict(model, sequences)
-    assert repr(predictor) == "Predictor(3 classes, by forward calls)"
+    assert repr(predictor) == "Predictor(3 classes, fast)"
 
 
 def test_tokens_and_the_repr() -> None:
@@ -256,6 +317,8 @@ def test_errors() -> None:
         model.embedding = nn.Embedding(2, 3, padding_idx=0, dtype=torch.float64)
     with pytest.raises(InvalidDataError, match="ids must be from 0 to 1; got others"):
         predict(model, ["abc"] * 5)
+    with pytest.raises(InvalidDataError, match="ids must be from 0 to 1; got others"):
+        Predictor(model).predict("abc")
 
 
 def test_strict_vocabularies_refuse_single_symbols_alike() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from torch import nn
 
 from seqclf.models.classifier import RNNClassifier
-from seqclf.models.execution.numpy_steps import Array, NumpyLayers, State
+from seqclf.models.execution.numpy_steps import Array, NumpyHead, NumpyLayers, State
 
 _KEPT_FLOATS = 1 << 22  # about how many floats of states are kept: 16 MiB in float32
 _KEPT_DEPTH = 32  # longer beginnings are seldom seen again
@@ -64,10 +64,9 @@ class CachedPrefixes:
         assert vectors is not None
         directions = range(2 if model.bidirectional else 1)
         self.memories = [_Memory(NumpyLayers(encoder, vectors, direction)) for direction in directions]
-        self.weight, self.bias = (np.array(part.detach().numpy().T, order="C") for part in model.head.parameters())
+        self.head = NumpyHead(model.head)
 
     def logits(self, ids: list[int]) -> Array:
         """Return the logits (C,) of one sequence, which is not empty."""
         halves = [memory.last_output(ids[::-1] if number else ids) for number, memory in enumerate(self.memories)]
-        logits: Array = (halves[0] if len(halves) == 1 else np.concatenate(halves)) @ self.weight + self.bias
-        return logits
+        return self.head(halves[0] if len(halves) == 1 else np.concatenate(halves))

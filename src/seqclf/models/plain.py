@@ -11,6 +11,14 @@ from seqclf.models.pooling import LastPooling
 def is_plain(model: RNNClassifier) -> bool:
     """Tell whether a model is an embedding or features, one of torch's encoders, last states and a head, and no more.
 
+    Otherwise as `has_plain_encoder`.
+    """
+    return has_plain_encoder(model) and type(model.pooling) is LastPooling
+
+
+def has_plain_encoder(model: RNNClassifier) -> bool:
+    """Tell whether a model is an embedding or features and one of torch's encoders, up to the pooling.
+
     That is, on the CPU, in one type of floats, with no hook, no weight that is computed from others, and left free to
     run in the fused way.
     """
@@ -21,7 +29,6 @@ def is_plain(model: RNNClassifier) -> bool:
         and model.device.type == "cpu"
         and not torch.is_autocast_enabled("cpu")
         and not isinstance(model.encoder, CellEncoder)
-        and type(model.pooling) is LastPooling
         and (model.features is not None or model.vectors is not None)
         and dtype in (torch.float32, torch.float64)
         and all(parameter.dtype == dtype for parameter in model.parameters())

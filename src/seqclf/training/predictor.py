@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqclf.checks import check_int
 from seqclf.data.encode import encode_one
@@ -16,6 +16,7 @@ from seqclf.errors import InvalidDataError
 from seqclf.models.cached import CachedPrefixes
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.shared import shares_prefixes
+from seqclf.models.whole import WholeSequences, reads_whole
 from seqclf.training.inference import check_encodes, compute_logits, encode_for, labels_of
 
 __all__ = ["Predictor"]
@@ -26,10 +27,11 @@ Probabilities = npt.NDArray[np.floating[Any]]
 class Predictor:
     r"""Predicts for sequences as they come: one, as fast as can be; or a stream without end, in bounded memory.
 
-    It takes a copy of the model, and so does not follow if the model is trained on. A model of symbols that reads a
-    built-in cell forwards, or in one layer both ways, and pools `"last"`, answers a single short sequence several times
-    faster than a forward call of the model: what symbols give to the gates is computed beforehand, single steps go
-    without torch, and states after beginnings that were seen lately are kept. Other models answer by a forward call.
+    It takes a copy of the model, and so does not follow if the model is trained on. A model of a built-in cell answers
+    a single short sequence about twice as fast as by a forward call: what symbols give to the gates is computed
+    beforehand, and single steps go without torch. One of symbols that reads forwards, or in one layer both ways, and
+    pools `"last"`, keeps states after beginnings that were seen lately as well, and is several times as fast. Long
+    sequences of an LSTM, and models of other cells, go by a forward call.
     The answers are those of `predict` and `predict_proba`. Several threads may ask one predictor.
 
     Args:
@@ -57,8 +59,8 @@ class Predictor:
     def __init__(self, model: RNNClassifier) -> None:
         check_encodes(model)
         self._model = copy.deepcopy(model).eval()
-        is_linear = type(model.head) is nn.Linear
-        self._cached = CachedPrefixes(self._model) if shares_prefixes(self._model) and is_linear else None
+        self._whole = WholeSequences(self._model) if reads_whole(self._model) else None
+        self._cached = CachedPrefixes(self._model) if self._whole is not None and shares_prefixes(self._model) else None
 
     def predict(self, sequence: Any) -> Any:
         """Return the most probable label of one sequence; otherwise as the function `predict`."""
@@ -106,13 +108,16 @@ class Predictor:
             start += len(chunk)
 
     def _logits(self, sequence: Any) -> Probabilities:
-        vocabulary = self._model.vocabulary
-        if self._cached is not None and vocabulary is not None:
-            ids = encode_one(sequence, vocabulary)
-            if ids:
-                return self._cached.logits(ids)
-        logits: Probabilities = compute_logits(self._model, encode_for(self._model, [sequence]), 1)[0].numpy()
+        steps: Any
+        if self._whole is not None and self._model.vocabulary is not None:
+            steps = encode_one(sequence, self._model.vocabulary)
+            if 0 < len(steps) <= self._whole.longest:
+                return self._whole.logits(np.array(steps)) if self._cached is None else self._cached.logits(steps)
+        store = encode_for(self._model, [sequence])
+        if self._whole is not None and 0 < len(store.values) <= self._whole.longest:
+            return self._whole.logits(store.values.numpy())
+        logits: Probabilities = compute_logits(self._model, store, 1)[0].numpy()
         return logits
 
     def __repr__(self) -> str:
-        return f"Predictor({self._model.num_classes} classes, {'fast' if self._cached else 'by forward calls'})"
+        return f"Predictor({self._model.num_classes} classes, {'fast' if self._whole else 'by forward calls'})"

@@ -45,6 +45,15 @@ class _Layer(ABC):
         projected: Array = vectors @ self.of_inputs + self.bias
         return projected
 
+    def run(self, projected: Array, backwards: int = 0) -> Array:
+        """Return the outputs (T, H) of all steps, from what the gates get from the inputs."""
+        outputs, state = np.empty((len(projected), self.size), projected.dtype), None
+        order = range(len(projected))
+        for step in reversed(order) if backwards else order:
+            state = self.step(projected[step], state)
+            outputs[step] = state[0]
+        return outputs
+
     @abstractmethod
     def step(self, x: Array, state: State | None) -> State:
         """Return the state that follows; None stands for zeros."""
@@ -105,6 +114,48 @@ class _ReluRNN(_Layer):
 _LAYERS: dict[str, type[_Layer]] = {"LSTM": _LSTM, "GRU": _GRU, "RNN_TANH": _TanhRNN, "RNN_RELU": _ReluRNN}
 
 
+def _layers(encoder: nn.RNNBase, direction: int) -> list[_Layer]:
+    return [_LAYERS[encoder.mode](*layer_weights(encoder, layer, direction)) for layer in range(encoder.num_layers)]
+
+
+class NumpyEncoder:
+    """An encoder of any depth and direction over one whole sequence; the weights are copied.
+
+    Args:
+        encoder: One of torch's encoders.
+        vectors: What stands for ids, (V, E); None where it reads features.
+    """
+
+    def __init__(self, encoder: nn.RNNBase, vectors: Tensor | None) -> None:
+        by_direction = [_layers(encoder, direction) for direction in range(2 if encoder.bidirectional else 1)]
+        self.layers = list(zip(*by_direction, strict=True))
+        table = None if vectors is None else vectors.detach().numpy()
+        self.tables = None if table is None else [layer.project(table) for layer in self.layers[0]]
+
+    def states(self, steps: Array) -> Array:
+        """Return the states (T, directions * H) of the last layer, from ids (T,) or features (T, E)."""
+        for number, layers in enumerate(self.layers):
+            if number == 0 and self.tables is not None:
+                projected = [table[steps] for table in self.tables]
+            else:
+                projected = [layer.project(steps) for layer in layers]
+            halves = [layer.run(projected[backwards], backwards) for backwards, layer in enumerate(layers)]
+            steps = halves[0] if len(halves) == 1 else np.concatenate(halves, axis=1)
+        return steps
+
+
+class NumpyHead:
+    """A linear layer over one vector; the weights are copied."""
+
+    def __init__(self, head: nn.Linear) -> None:
+        self.weight, self.bias = (np.array(part.detach().numpy().T, order="C") for part in (head.weight, head.bias))
+
+    def __call__(self, pooled: Array) -> Array:
+        """Return the logits (C,) of pooled states (S,)."""
+        logits: Array = pooled @ self.weight + self.bias
+        return logits
+
+
 class NumpyLayers:
     """All layers of an encoder, in one direction, over the ids of one sequence; the weights are copied.
 
@@ -115,9 +166,7 @@ class NumpyLayers:
     """
 
     def __init__(self, encoder: nn.RNNBase, vectors: Tensor, direction: int = 0) -> None:
-        self.layers = [
-            _LAYERS[encoder.mode](*layer_weights(encoder, layer, direction)) for layer in range(encoder.num_layers)
-        ]
+        self.layers = _layers(encoder, direction)
         self.rows = list(self.layers[0].project(vectors.detach().numpy()))  # what each symbol gives to the gates
 
     def step(self, symbol: int, states: list[State] | None) -> list[State]:
