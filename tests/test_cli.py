@@ -111,6 +111,14 @@ def test_predict(model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     assert [one["probability"] for one in read] == pytest.approx(probable.tolist(), abs=1e-6)
 
 
+@pytest.mark.parametrize("chunk_size", [1, 2, 3, 100])
+def test_answers_before_a_wrong_line_are_given(model: Path, chunk_size: int, run: Run) -> None:
+    words = ["abba", "cab", "b", ""]
+    code, out, err = run("predict", model, *words, "cab", "--chunk-size", chunk_size)
+    assert (code, out.split()) == (1, predict(load(model), words[:3]))
+    assert err.startswith("seqclf: line 4: sequences must not be empty; got length 0. Remove it")
+
+
 @pytest.mark.parametrize("classes", [None, tuple(range(10, 22)), tuple("abcdefghijkl")])
 def test_labels_in_a_csv_are_those_of_the_model(classes: Any, tmp_path: Path, run: Run) -> None:
     letters = "abcdefghijkl"
@@ -182,7 +190,6 @@ def test_errors_are_one_line(table: Path, model: Path, tmp_path: Path, run: Run)
     for arguments, expected, message in [
         (["evaluate", model, table, "--sequence", "wrd", "--label", "letter"], 1, "must have one column 'wrd'"),
         (["predict", tmp_path / "none", "a"], 1, "model file must exist; got no file at"),
-        (["predict", model, "a", ""], 1, "sequences must not be empty; got length 0 (sequence 1)"),
         (["predict", model, "--chunk-size", 0], 2, "chunk_size must be an integer of at least 1; got 0"),
         (["predict", bare, "a"], 2, "model must have a vocabulary to encode raw sequences"),
         (["evaluate", bare, table, *COLUMNS], 2, "model must have a vocabulary to encode raw sequences"),

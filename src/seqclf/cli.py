@@ -215,16 +215,31 @@ def _predict(arguments: argparse.Namespace) -> None:
     lines = iter(arguments.sequences) if arguments.sequences else _lines()
     default = 1 if sys.stdin.isatty() else 4096
     size = default if arguments.chunk_size is None else check_int("chunk_size", arguments.chunk_size)
-    is_text, done = model.vocabulary is not None and model.vocabulary.is_text, 0
+    done = 0
     while chunk := list(islice(lines, size)):
-        try:
-            sequences = chunk if is_text else [_tokens(line) for line in chunk]
-            for sequence, row in zip(sequences, predict_proba(model, sequences), strict=True):
-                _print_answer(sequence, row, model, arguments)
-        except InvalidDataError as error:
-            raise InvalidDataError(f"{error} (Counted from sequence {done}.)") from None
+        for sequence, row in _answers(model, chunk, done):
+            _print_answer(sequence, row, model, arguments)
         sys.stdout.flush()  # who waits for an answer before asking again gets it
         done += len(chunk)
+
+
+def _answers(model: RNNClassifier, lines: list[str], done: int) -> Iterator[tuple[Any, Any]]:
+    """Yield each sequence and its probabilities; where one is wrong, the answers before it come before the error."""
+    read = str if model.vocabulary is not None and model.vocabulary.is_text else _tokens
+    try:
+        sequences = [read(line) for line in lines]
+        answers = list(zip(sequences, predict_proba(model, sequences), strict=True))
+    except InvalidDataError:
+        answers = []
+    yield from answers
+    for number, line in enumerate(lines[len(answers) :], start=done + 1):
+        try:
+            sequence = read(line)
+            (row,) = predict_proba(model, [sequence])
+        except InvalidDataError as error:
+            what = str(error).replace(" (sequence 0)", "")  # the line says where
+            raise InvalidDataError(f"line {number}: {what}") from None
+        yield sequence, row
 
 
 def _tokens(line: str) -> list[Any]:
