@@ -118,6 +118,8 @@ def test_the_results_do_not_depend_on_the_number_of_workers_or_on_the_cache(work
         written = json.loads((tmp_path / "0" / "results.json").read_text())
         assert written == json.loads(json.dumps(first.to_dict()))
     assert (tmp_path / "1" / "timings.json").read_bytes() == (tmp_path / "2" / "timings.json").read_bytes()
+    errors = [[run.results["test"].calibration_error() for run in result.runs] for result in (first, second, third)]
+    assert errors[0] == errors[1] == errors[2]
 
 
 def test_what_is_in_the_cache_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

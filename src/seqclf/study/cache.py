@@ -20,7 +20,8 @@ from seqclf.study.run import Run, StudyData
 from seqclf.training.evaluate import Evaluation
 from seqclf.training.history import History
 
-_VERSION = 1
+_VERSION = 2
+_PARTS: dict[str, type] = {"losses": np.float64, "predictions": np.int64, "confidences": np.float64}  # of an Evaluation
 
 
 class RunCache:
@@ -83,8 +84,7 @@ class RunCache:
             "key": self._key(point),
             "history": run.history.to_json(),
             "results": {
-                name: {"losses": result.losses.tolist(), "predictions": result.predictions.tolist()}
-                for name, result in run.results.items()
+                name: {part: getattr(result, part).tolist() for part in _PARTS} for name, result in run.results.items()
             },
             "parameters": run.parameters,
             "seconds": run.seconds,
@@ -101,8 +101,7 @@ class RunCache:
 
 
 def _read_result(content: Mapping[str, Any], dataset: SequenceDataset) -> Evaluation:
-    losses = np.array(content["losses"], dtype=np.float64)
-    predictions = np.array(content["predictions"], dtype=np.int64)
-    if losses.shape != (len(dataset),) or predictions.shape != (len(dataset),):
+    parts: dict[str, Any] = {name: np.array(content[name], dtype=dtype) for name, dtype in _PARTS.items()}
+    if any(part.shape != (len(dataset),) for part in parts.values()):
         raise ValueError("results of another number of sequences")
-    return Evaluation(losses, dataset.labels.numpy(), predictions, dataset.classes, dataset.groups)
+    return Evaluation(labels=dataset.labels.numpy(), classes=dataset.classes, groups=dataset.groups, **parts)
