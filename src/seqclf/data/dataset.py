@@ -1,7 +1,7 @@
 """SequenceDataset: labelled sequences of many lengths in one ragged store."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice, repeat
 from typing import Any
@@ -320,6 +320,9 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             raise IndexError(f"index must be from {-len(self)} to {len(self) - 1}; got {index}.")
         index = range(len(self))[index]
         return self.sequences[index], int(self.compact_labels[index])
+
+    def __iter__(self) -> Iterator[tuple[Tensor, int]]:
+        return (self[index] for index in range(len(self)))
 
     def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
         """Return the samples at `indices`; a `DataLoader` asks for a batch at once in this way."""

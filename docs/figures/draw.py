@@ -1,0 +1,186 @@
+"""Draw the figures of the documentation: python docs/figures/draw.py.
+
+What they show of batches is read from batches that the library made, so they cannot say anything else than it does.
+"""
+
+import re
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from seqclf import SequenceDataset, pack_collate, pad_collate
+
+HERE = Path(__file__).parent
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7f7f7f"  # of Okabe and Ito's palette
+NAMES = ["Rossi", "Li", "Satoshi", "Abadi"]
+
+
+def make_dataset() -> SequenceDataset:
+    """Make a dataset of a few names."""
+    return SequenceDataset.from_sequences(NAMES, [0] * len(NAMES))
+
+
+def letters_of(dataset: SequenceDataset, ids: Tensor) -> list[str]:
+    """Return the letter of each id, and nothing for padding."""
+    assert dataset.vocabulary is not None
+    return [str(dataset.vocabulary.decode([one])) if one else "" for one in ids.tolist()]
+
+
+def cell(axes: Axes, x: float, y: float, text: str, *, colour: str = GREY, face: str = "white") -> None:
+    """Draw one step."""
+    axes.add_patch(Rectangle((x, y), 0.9, 0.9, facecolor=face, edgecolor=colour, linewidth=1.6, zorder=2))
+    axes.text(x + 0.45, y + 0.43, text, ha="center", va="center", fontsize=13, color="black", zorder=3)
+
+
+def padding(axes: Axes, x: float, y: float) -> None:
+    """Draw one position of padding."""
+    axes.add_patch(Rectangle((x, y), 0.9, 0.9, facecolor="#eeeeee", edgecolor="#bbbbbb", hatch="///", linewidth=0.8))
+
+
+def empty_axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return axes without ticks whose unit is the same both ways, with y from the top."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    axes.axis("off")
+    return figure, axes
+
+
+def draw_padded() -> Figure:
+    """Draw a padded batch, and where its last states are."""
+    dataset = make_dataset()
+    batch = pad_collate([dataset[index] for index in range(len(dataset))])
+    assert isinstance(batch.inputs, Tensor)
+    figure, axes = empty_axes(8, 4.1)
+    steps = batch.inputs.shape[1]
+    for row, length in enumerate(batch.lengths.tolist()):
+        for step, letter in enumerate(letters_of(dataset, batch.inputs[row])):
+            colour = BLUE if step == length - 1 else GREY
+            if step < length:
+                cell(axes, step, row, letter, colour=colour, face="#d6e9f5" if step == length - 1 else "white")
+            else:
+                padding(axes, step, row)
+        axes.text(-0.3, row + 0.45, f"{length}", ha="right", va="center", fontsize=12)
+    axes.text(-0.3, -0.35, "lengths", ha="right", va="center", fontsize=11)
+    axes.text(steps / 2, -0.35, "inputs (B, T)", ha="center", va="center", fontsize=11)
+    axes.add_patch(
+        Rectangle((steps - 1.04, -0.08), 0.99, 4.06, fill=False, edgecolor=ORANGE, linewidth=2, linestyle="--")
+    )
+    axes.text(steps + 0.25, 1.0, "output[:, -1]\nreads padding\nof three names", color=ORANGE, fontsize=12, va="center")
+    axes.text(steps + 0.25, 2.8, "the last real step\nof each name", color=BLUE, fontsize=12, va="center")
+    axes.set_xlim(-2.2, steps + 4.6)
+    axes.set_ylim(4.3, -0.8)
+    return figure
+
+
+def draw_packed() -> Figure:
+    """Draw the same batch packed: which rows make each step."""
+    dataset = make_dataset()
+    batch = pack_collate([dataset[index] for index in range(len(dataset))])
+    assert isinstance(batch.inputs, PackedSequence)
+    letters = letters_of(dataset, batch.inputs.data)
+    figure, axes = empty_axes(8, 4.6)
+    number = 0
+    for step, size in enumerate(batch.inputs.batch_sizes.tolist()):
+        for row in range(size):
+            cell(axes, step, row, letters[number])
+            axes.text(step + 0.84, row + 0.2, str(number), ha="right", va="center", fontsize=6.5, color=GREY, zorder=3)
+            number += 1
+        axes.text(step + 0.45, 4.3, str(size), ha="center", va="center", fontsize=12, color=GREEN)
+    axes.text(-0.3, 4.3, "batch_sizes", ha="right", va="center", fontsize=11, color=GREEN)
+    order = [NAMES[index] for index in batch.inputs.sorted_indices.tolist()]
+    for row, name in enumerate(order):
+        axes.text(-0.3, row + 0.45, name, ha="right", va="center", fontsize=11)
+    axes.text(
+        steps_end(batch.inputs) + 0.25,
+        2.0,
+        f"{number} rows, none of them\npadding, in the order\nof the small numbers",
+        fontsize=12,
+        va="center",
+    )
+    axes.set_xlim(-2.6, steps_end(batch.inputs) + 4.6)
+    axes.set_ylim(4.8, -0.3)
+    return figure
+
+
+def steps_end(packed: PackedSequence) -> int:
+    """Return how many steps the longest sequence has."""
+    return len(packed.batch_sizes)
+
+
+def draw_directions() -> Figure:
+    """Draw which states a sequence ends with in each direction."""
+    figure, axes = empty_axes(8, 3.3)
+    name, steps = "Rossi", 7
+    for row, (label, last, colour) in enumerate((("forwards", 4, BLUE), ("backwards", 0, GREEN))):
+        y = 1.7 * row
+        for step in range(steps):
+            if step < len(name):
+                look = {"colour": colour, "face": "#d6e9f5"} if step == last else {}
+                cell(axes, step, y, name[step], **look)
+            else:
+                padding(axes, step, y)
+        start, end = (0.1, 4.8) if row == 0 else (4.8, 0.1)
+        axes.add_patch(
+            FancyArrowPatch((start, y + 1.2), (end, y + 1.2), arrowstyle="-|>", mutation_scale=14, color=colour)
+        )
+        axes.text(-0.3, y + 0.45, label, ha="right", va="center", fontsize=12, color=colour)
+    axes.text(7.3, 0.45, "ends at step length - 1", fontsize=12, va="center", color=BLUE)
+    axes.text(7.3, 2.15, "starts at step length - 1,\nends at step 0", fontsize=12, va="center", color=GREEN)
+    axes.set_xlim(-2.6, 12.2)
+    axes.set_ylim(3.2, -0.3)
+    return figure
+
+
+WAY = [
+    ("sequences", "strings, tokens,\nfloat arrays", ""),
+    ("SequenceDataset", "one flat store,\nids by a Vocabulary", "data/"),
+    ("Batch", "padded or packed,\nwith true lengths", "data/batch.py"),
+    ("RNNClassifier", "embed, encode,\npool, head", "models/"),
+    ("History,\nEvaluation, labels", "fit, evaluate,\npredict", "training/"),
+    ("pictures, files,\nstudies, ONNX", "plot, save,\nrun_study, export", "plotting, study, ..."),
+]
+
+
+def draw_way() -> Figure:
+    """Draw the way of the data."""
+    figure, axes = empty_axes(12, 2.4)
+    for number, (name, what, room) in enumerate(WAY):
+        x = 3.5 * number
+        axes.add_patch(FancyBboxPatch((x, 0), 2.7, 1.5, boxstyle="round,pad=0.08", facecolor="#d6e9f5", edgecolor=BLUE))
+        axes.text(x + 1.35, 0.42, name, ha="center", va="center", fontsize=9.5, weight="bold")
+        axes.text(x + 1.35, 1.08, what, ha="center", va="center", fontsize=8.5)
+        axes.text(x + 1.35, 2.0, room, ha="center", va="center", fontsize=9, family="monospace", color=GREY)
+        if number:
+            axes.add_patch(
+                FancyArrowPatch((x - 0.72, 0.75), (x - 0.06, 0.75), arrowstyle="-|>", mutation_scale=14, color="black")
+            )
+    axes.annotate("", (-0.1, 2.55), (20.3, 2.55), arrowprops={"arrowstyle": "-|>", "color": ORANGE})
+    axes.text(10.1, 2.9, "imports point backward only", ha="center", va="center", fontsize=9.5, color=ORANGE)
+    axes.set_xlim(-0.3, 20.5)
+    axes.set_ylim(3.2, -0.3)
+    return figure
+
+
+FIGURES = {"padded": draw_padded, "packed": draw_packed, "directions": draw_directions, "way": draw_way}
+
+
+def main() -> None:
+    """Draw all figures into this folder."""
+    from matplotlib import rcParams  # noqa: PLC0415
+
+    rcParams["svg.hashsalt"] = "seqclf"  # the same file every time
+    for name, draw in FIGURES.items():
+        path = HERE / f"{name}.svg"
+        draw().savefig(path, facecolor="white", bbox_inches="tight", metadata={"Date": None})
+        text = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""The built documentation in a browser: no broken link, missing picture or console error, and readable on a phone."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urldefrag
+
+import pytest
+
+SITE = Path(__file__).parent.parent / "docs" / "_build" / "html"
+WIDTHS = {"phone": 360, "desk": 1280}
+CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
+
+
+class _Page(HTMLParser):
+    """The names that a page can be entered by, and where it points to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.anchors: set[str] = set()
+        self.targets: set[str] = set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if value and name == "id":
+                self.anchors.add(value)
+            elif value and name in {"href", "src"}:
+                self.targets.add(value)
+
+
+def broken_links(site: Path) -> list[str]:
+    """Return every link within a site whose file or anchor is not there."""
+    pages = {path.resolve(): _Page(path) for path in site.rglob("*.html")}
+    found = []
+    for path, page in pages.items():
+        for target in sorted(page.targets):
+            if target.startswith(("http://", "https://", "mailto:", "data:", "javascript:")):
+                continue
+            place, anchor = urldefrag(target)
+            end = (path.parent / unquote(place.partition("?")[0])).resolve() if place else path
+            is_missing = not end.exists() or (anchor and end in pages and unquote(anchor) not in pages[end].anchors)
+            if is_missing:
+                found.append(f"{path.name}: {target}")
+    return found
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def serve(folder: Path) -> ThreadingHTTPServer:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def faults(browser: Any, url: str, width: int) -> list[str]:
+    """Return what is wrong with a page at some width of the screen."""
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get(url)
+    found = [f"console: {entry['message']}" for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    empty = "return [...document.images].filter(one => !one.complete || !one.naturalWidth).map(one => one.src)"
+    found += [f"no picture: {source}" for source in browser.execute_script(empty)]
+    reach = browser.execute_script("return document.documentElement.scrollWidth")
+    return found + [f"{reach} wide on a screen of {width}"] * (reach > width)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("the site is not opened: there is no chromium with a chromedriver")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    if not (SITE / "index.html").exists():
+        pytest.skip("the site is not tested: build it with sphinx-build docs docs/_build/html")
+    server = serve(SITE)
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def pages() -> list[str]:
+    return sorted(path.name for path in SITE.glob("*.html"))
+
+
+def test_no_link_is_broken(site: str) -> None:
+    assert broken_links(SITE) == []
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=list(WIDTHS))
+def test_every_page_opens(site: str, browser: Any, width: int) -> None:
+    found = {page: faults(browser, f"{site}/{page}", width) for page in pages()}
+    assert {page: one for page, one in found.items() if one} == {}
+
+
+def test_the_checks_find_what_is_planted(tmp_path: Path, browser: Any) -> None:
+    (tmp_path / "index.html").write_text(
+        "<a href='none.html'></a> <a href='#nowhere'></a> <a href='#here'></a> <p id='here'>"
+        "<img src='none.png'> <div style='width: 700px'>wide</div> <script>throw new Error('planted')</script>"
+    )
+    assert broken_links(tmp_path) == ["index.html: #nowhere", "index.html: none.html", "index.html: none.png"]
+    server = serve(tmp_path)
+    try:
+        found = faults(browser, f"http://127.0.0.1:{server.server_port}/index.html", 360)
+    finally:
+        server.shutdown()
+        server.server_close()
+    for expected in ("planted", "no picture: ", "none.png", "wide on a screen of 360"):
+        assert expected in " ".join(found)
