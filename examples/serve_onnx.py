@@ -35,7 +35,7 @@ class Classifier:
         for row, text in enumerate(texts):
             inputs[row, : len(text)] = [self.ids.get(symbol, 1) for symbol in text]
         (probabilities,) = self.session.run(["probabilities"], {"inputs": inputs, "lengths": lengths})
-        for row in probabilities:
+        for row in np.asarray(probabilities):
             yield self.classes[row.argmax()], row.max()
 
 

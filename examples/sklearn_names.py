@@ -29,9 +29,8 @@ def main(data: str, epochs: int) -> None:
         print(f"{score:.3f}  {parameters}")
     print(f"best: {search.best_params_}")
 
-    print(
-        classification_report([languages[i] for i in test], search.predict([names[i] for i in test]), zero_division=0)
-    )
+    truth, answers = [languages[i] for i in test], search.predict([names[i] for i in test])
+    print(classification_report(truth, answers, zero_division=0))  # pyright: ignore[reportArgumentType]
     for name, row in zip(["Satoshi", "Dubois"], search.predict_proba(["Satoshi", "Dubois"]), strict=True):
         best = np.argsort(row)[::-1][:3]
         print(name, ", ".join(f"{search.classes_[i]} {row[i]:.2f}" for i in best))

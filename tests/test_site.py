@@ -14,7 +14,8 @@ import pytest
 
 SITE = Path(__file__).parent.parent / "docs" / "_build" / "html"
 WIDTHS = {"phone": 360, "desk": 1280}
-CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
 
 
 class _Page(HTMLParser):

@@ -153,8 +153,9 @@ def _train(arguments: argparse.Namespace) -> None:
         )
     data = _read(arguments, arguments.table)
     train, test = (data, None) if not arguments.test_size else data.split(arguments.test_size, seed=arguments.seed)
-    validation = None
+    validation = early_stopping = None
     if arguments.patience is not None:
+        early_stopping = EarlyStopping(patience=arguments.patience)
         train, validation = train.split(0.1, seed=arguments.seed)
     model = RNNClassifier.for_dataset(train, **{name: getattr(arguments, name) for name in _OF_MODEL})
     history = fit(
@@ -164,7 +165,7 @@ def _train(arguments: argparse.Namespace) -> None:
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
         class_weight="balanced" if arguments.balanced else None,
-        early_stopping=None if validation is None else EarlyStopping(patience=arguments.patience),
+        early_stopping=early_stopping,
         seed=arguments.seed,
         checkpoint=arguments.checkpoint,
         resume=arguments.checkpoint is not None,

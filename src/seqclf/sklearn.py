@@ -233,7 +233,8 @@ def _sequences(X: Any, *, are_floats: bool = False) -> list[Any]:  # noqa: N803
     if isinstance(X, np.ndarray) and np.iscomplexobj(X):
         raise InvalidDataError("Complex data not supported: pass the real and the imaginary part as two features.")
     if hasattr(X, "columns") and hasattr(X, "to_numpy"):  # a frame of numbers is an array, one of one column a column
-        values = X.to_numpy()
+        frame: Any = X
+        values = frame.to_numpy()
         X = values if np.issubdtype(values.dtype, np.number) else values[:, 0] if values.shape[1] == 1 else X  # noqa: N806
     items = as_list(X)
     if are_floats or any(map(_holds_floats, items)):

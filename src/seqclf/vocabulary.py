@@ -55,7 +55,7 @@ class Vocabulary:
     unknown_symbol = "<unk>"
 
     def __init__(self, symbols: Iterable[Hashable], *, strict: bool = False) -> None:
-        self.is_text = isinstance(symbols, str)
+        self.is_text: bool = isinstance(symbols, str)
         self.strict = strict
         self.symbols: tuple[Any, ...] = tuple(symbols)
         self._ids = {symbol: number for number, symbol in enumerate(self.symbols, start=2)}

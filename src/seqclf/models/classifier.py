@@ -175,7 +175,7 @@ class RNNClassifier(nn.Module):
         self.missing = check_choice("missing", missing, get_args(MissingPolicy))
         self.channels_first = bool(channels_first)
         self.empty = check_choice("empty", empty, get_args(EmptyPolicy))
-        self.cell = cell
+        self.cell: CellName | CellFactory = cell
         self.vocab_size, self.input_size = check_width(vocab_size, input_size)
         self._refuse_odds()
         self.vocabulary = _check_vocabulary(vocabulary, self.vocab_size)

@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from itertools import product
-from typing import Any
+from types import FunctionType
+from typing import Any, TypeGuard
 
 import numpy as np
 from torch import nn
@@ -130,7 +131,7 @@ def describe(value: Any) -> Any:
     )
 
 
-def _stands_alone(value: Any) -> bool:
+def _stands_alone(value: Any) -> TypeGuard[FunctionType | type[Any]]:
     """Tell whether a value is a class or function whose source text says all about it: no method, no inner one."""
     if not isinstance(value, type) and not inspect.isfunction(value):
         return False

@@ -91,7 +91,7 @@ class Run:
                 "Call run_study with cache=folder and keep_models=True."
             )
         cell = self.options["cell"]
-        return load(self.model_file, cell=cell if callable(cell) else None)
+        return load(self.model_file, cell=None if isinstance(cell, str) else cell)
 
 
 def train_run(

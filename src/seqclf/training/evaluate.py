@@ -253,11 +253,11 @@ def evaluate(
     )
 
 
-def _measure(metric: Metric, probabilities: Tensor, labels: Tensor) -> Any:
+def _measure(metric: Any, probabilities: Tensor, labels: Tensor) -> Any:
     """Return what a metric says; one with a state, as those of torchmetrics have, begins anew."""
     if not (hasattr(metric, "update") and hasattr(metric, "compute")):
         return metric(probabilities, labels)
-    metric.reset()  # type: ignore[attr-defined]
+    metric.reset()
     metric.update(probabilities, labels)
     return metric.compute()
 

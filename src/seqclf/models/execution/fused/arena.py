@@ -27,6 +27,7 @@ class Buffers(Protocol):
     @staticmethod
     def floats(layout: Layout, size: int) -> int:
         """Return how many floats the block must hold."""
+        ...
 
 
 class Block:
