@@ -15,7 +15,7 @@ SOURCE = Path(seqclf.__file__).parent
 # The way of the data: a module imports only from rooms before its own, or from its own.
 ROOMS = [
     ["_version", "errors"],
-    ["checks", "files", "modes", "seeding"],
+    ["checks", "files", "modes", "notebook", "seeding"],
     ["tensor_file"],
     ["data.convert"],
     ["vocabulary"],

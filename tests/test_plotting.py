@@ -5,19 +5,30 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seqclf import (
     Evaluation,
     History,
     InvalidArgumentError,
+    InvalidDataError,
     MissingDependencyError,
+    SequenceDataset,
     StudyResult,
+    plot_calibration,
     plot_confusion,
     plot_history,
+    plot_lengths,
     plot_study,
     run_study,
 )
 from tests import strategies
+
+
+def axes_of(figure: Any) -> list[Any]:
+    """Return the panels of a figure, whose artists matplotlib types as no more than artists."""
+    return list(figure.axes)
 
 
 def test_confusion_shows_shares_of_the_true_class() -> None:
@@ -37,6 +48,57 @@ def test_history_shows_what_there_is() -> None:
     assert labels == ["training", "validation", "best epoch"]
     assert right.lines[0].get_ydata().tolist() == [20.0, 60.0]
     assert right.lines[0].get_xdata().tolist() == [1, 2]
+
+
+labels_with_lengths = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(1, 400)), min_size=1, max_size=30)
+
+
+@given(labels_with_lengths)
+def test_lengths_are_counted_for_all_and_for_each_class(drawn: list[tuple[str, int]]) -> None:
+    dataset = SequenceDataset.from_pairs([("a" * length, label) for label, length in drawn], classes="xyz")
+    figure = plot_lengths(dataset)
+    left, right = axes_of(figure)
+    assert sum(bar.get_height() for bar in left.patches) == len(drawn)
+    by_class = {label: [length for own, length in drawn if own == label] for label in "xyz"}
+    expected = sorted((np.median(own), f"{label} ({len(own)})") for label, own in by_class.items() if own)
+    (medians,) = (line.get_xdata().tolist() for line in right.lines)
+    assert medians == [median for median, _ in expected]
+    assert sorted(text.get_text() for text in right.get_yticklabels()) == sorted(name for _, name in expected)
+    boxes = {(bar.get_x(), bar.get_x() + bar.get_width()) for bar in right.patches}
+    assert boxes == {tuple(np.percentile(own, [25, 75])) for own in by_class.values() if own}
+    assert (left.get_xscale() == "log") == (max(map(len, _texts(dataset))) >= 100 * min(map(len, _texts(dataset))))
+
+
+def _texts(dataset: SequenceDataset) -> list[Any]:
+    return [sequence for sequence, _ in dataset]
+
+
+def test_the_largest_of_many_classes_are_drawn() -> None:
+    dataset = SequenceDataset.from_pairs([("ab", number) for number in range(60) for _ in range(1 + (number > 20))])
+    figure = plot_lengths(dataset, title="mine")
+    names = [text.get_text() for text in figure.axes[1].get_yticklabels()]
+    assert len(names) == 40
+    assert {f"{number} (2)" for number in range(21, 60)} < set(names)
+    assert figure.get_suptitle() == "mine"
+    with pytest.raises(InvalidDataError, match="dataset must hold at least one sequence to be drawn; got none"):
+        plot_lengths(dataset.subset([]))
+
+
+def test_a_reliability_diagram_shows_what_is_right_in_each_bin() -> None:
+    labels, sure = np.array([0, 0, 1, 1, 1]), np.array([0.9, 1.0, 0.55, 0.6, 0.65])
+    predictions = np.array([0, 1, 1, 1, 0])
+    result = Evaluation(np.ones(5), labels, predictions, ("a", "b"), confidences=sure)
+    upper, lower = axes_of(plot_calibration({"before": result, "after": result}, bins=2, title="mine"))
+    _, before, after = upper.lines
+    assert before.get_xdata().tolist() == pytest.approx([100 * sure.mean()])  # the lower half is empty
+    assert before.get_ydata().tolist() == after.get_ydata().tolist() == pytest.approx([60.0])
+    assert before.get_label() == f"before, calibration error {result.calibration_error(2):.3f}"
+    assert lower.patches[0].get_data().values.tolist() == [0, 100]
+    assert axes_of(plot_calibration(result))[0].lines[1].get_label().startswith("calibration error")
+    with pytest.raises(InvalidArgumentError, match="result must hold at least one evaluation; got none"):
+        plot_calibration({})
+    with pytest.raises(InvalidArgumentError, match="bins must be an integer of at least 1; got 0"):
+        plot_calibration(result, bins=0)
 
 
 def study(grid: Any, **options: Any) -> StudyResult:

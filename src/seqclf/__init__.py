@@ -23,16 +23,15 @@ from seqclf.export import export
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.explain import explain_execution
 from seqclf.persistence import load, save
-from seqclf.plotting import plot_confusion, plot_history, plot_study
+from seqclf.plotting import plot_calibration, plot_confusion, plot_history, plot_lengths, plot_study
 from seqclf.study import StudyResult, run_study
 from seqclf.training.calibration import adjust_priors, calibrate
 from seqclf.training.checkpoint import Checkpoint
-from seqclf.training.compare import Comparison, compare
+from seqclf.training.compare import compare
 from seqclf.training.evaluate import Evaluation, evaluate
 from seqclf.training.fit import fit
 from seqclf.training.history import History
 from seqclf.training.inference import predict, predict_prefixes, predict_proba
-from seqclf.training.interval import Interval
 from seqclf.training.predictor import Predictor
 from seqclf.training.run import EpochEnd
 from seqclf.training.stopping import EarlyStopping
@@ -45,7 +44,6 @@ __all__ = [
     "BatchingReport",
     "BucketBatchSampler",
     "Checkpoint",
-    "Comparison",
     "DataReport",
     "DownloadError",
     "EarlyStopping",
@@ -53,7 +51,6 @@ __all__ = [
     "Evaluation",
     "FileFormatError",
     "History",
-    "Interval",
     "InvalidArgumentError",
     "InvalidDataError",
     "MissingDependencyError",
@@ -79,8 +76,10 @@ __all__ = [
     "load_names",
     "pack_collate",
     "pad_collate",
+    "plot_calibration",
     "plot_confusion",
     "plot_history",
+    "plot_lengths",
     "plot_study",
     "predict",
     "predict_prefixes",

@@ -68,5 +68,16 @@ def calibration_error(confidences: npt.NDArray[np.float64], hits: npt.NDArray[np
     Source:
         Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, equation 3.
     """
+    counts, confidence, accuracy = reliability(confidences, hits, bins)
+    return float(counts @ np.abs(confidence - accuracy) / len(hits))
+
+
+def reliability(
+    confidences: npt.NDArray[np.float64], hits: npt.NDArray[np.bool_], bins: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return for each bin of confidence how many there are, the mean confidence, and the part that is right."""
     places = np.minimum((confidences * bins).astype(np.int64), bins - 1)
-    return float(np.abs(np.bincount(places, confidences - hits, minlength=bins)).sum() / len(hits))
+    counts = np.bincount(places, minlength=bins)
+    sums = (np.bincount(places, values, minlength=bins) for values in (confidences, hits))
+    confidence, accuracy = (_ratio(one, counts) for one in sums)
+    return counts, confidence, accuracy

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from seqclf.data.duplicates import duplicate_groups
 from seqclf.data.ragged import Ragged, concatenate
 from seqclf.errors import InvalidArgumentError, InvalidDataError
+from seqclf.notebook import html_table
 
 if TYPE_CHECKING:
     from seqclf.data.dataset import SequenceDataset
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["DataReport", "Leakage"]
 
 Counts = npt.NDArray[np.int64]
+_HEADER = ("class", "number", "different", "part")
 
 
 @dataclass(frozen=True)
@@ -99,34 +101,46 @@ class DataReport:
         return content
 
     def __repr__(self) -> str:
+        facts = [f"{name:<11}  {fact}" for name, fact in self._facts()]
+        width = max(len(str(label)) for label in [*self.class_counts, "class"])
+        lines = [
+            f"{label!s:<{width}}  {number:>8}  {distinct:>9}  {part:>7}"
+            for label, number, distinct, part in [_HEADER, *self._rows()]
+        ]
+        return "\n".join([*facts, "", *lines])
+
+    def _repr_html_(self) -> str:
+        return html_table([f"{name}: {fact}" for name, fact in self._facts()], _HEADER, self._rows())
+
+    def _rows(self) -> list[tuple[Hashable, str, str, str]]:
+        """Return the lines of the table of classes, the largest first."""
+        return [
+            (label, f"{count:,}", f"{self.class_distinct[label]:,}", _percent(count / self.n))
+            for label, count in sorted(self.class_counts.items(), key=lambda item: -item[1])
+        ]
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """Return what is said above the table of classes."""
         least, *middle, greatest = self.length_quartiles
         quartiles = ", ".join(f"{length:g}" for length in middle)
-        lines = [
-            f"sequences    {self.n:,}, of which {self.distinct:,} are different; "
-            f"the most frequent stands {self.most_repeated:,} times",
-            f"labels       {self.ambiguous:,} sequences have several; at most {_percent(self.ceiling)} accuracy",
-            f"majority     {_percent(self.majority)} is what always answering the largest class gets",
-            f"lengths      {least:g} to {greatest:g}, quartiles {quartiles}; {len(self.length_outliers):,} far out",
-            f"unknown      {self.unknown_steps:,} of {self.steps:,} steps, in {self.unknown_sequences:,} sequences",
+        often = f"the most frequent stands {self.most_repeated:,} times"
+        facts = [
+            ("sequences", f"{self.n:,}, of which {self.distinct:,} are different; {often}"),
+            ("labels", f"{self.ambiguous:,} sequences have several; at most {_percent(self.ceiling)} accuracy"),
+            ("majority", f"{_percent(self.majority)} is what always answering the largest class gets"),
+            ("lengths", f"{least:g} to {greatest:g}, quartiles {quartiles}; {len(self.length_outliers):,} far out"),
+            ("unknown", f"{self.unknown_steps:,} of {self.steps:,} steps, in {self.unknown_sequences:,} sequences"),
         ]
         if self.missing_values:
-            lines.append(f"missing      {self.missing_values:,} values, in {self.missing_sequences:,} sequences")
+            facts.append(("missing", f"{self.missing_values:,} values, in {self.missing_sequences:,} sequences"))
         if self.empty:
-            lines.append(f"empty        {self.empty:,} sequences have no step")
+            facts.append(("empty", f"{self.empty:,} sequences have no step"))
         if self.leakage is not None:
             other = self.leakage
-            lines.append(
-                f"leakage      {other.shared:,} of {other.n:,} sequences of the other set "
-                f"({_percent(other.shared / other.n)}) stand here too, {other.shared_with_label:,} "
-                f"({_percent(other.shared_with_label / other.n)}) with the same label"
-            )
-        width = max(len(str(label)) for label in [*self.class_counts, "class"])
-        lines += ["", f"{'class':<{width}}  {'number':>8}  {'different':>9}  {'part':>7}"]
-        for label, count in sorted(self.class_counts.items(), key=lambda item: -item[1]):
-            lines.append(
-                f"{label!s:<{width}}  {count:>8,}  {self.class_distinct[label]:>9,}  {_percent(count / self.n):>7}"
-            )
-        return "\n".join(lines)
+            here = f"{other.shared:,} of {other.n:,} sequences of the other set ({_percent(other.shared / other.n)})"
+            alike = f"{other.shared_with_label:,} ({_percent(other.shared_with_label / other.n)}) with the same label"
+            facts.append(("leakage", f"{here} stand here too, {alike}"))
+        return facts
 
 
 def build_report(dataset: "SequenceDataset", other: "SequenceDataset | None") -> DataReport:

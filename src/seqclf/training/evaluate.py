@@ -17,6 +17,7 @@ from seqclf.data.duplicates import Groups
 from seqclf.errors import InvalidArgumentError
 from seqclf.metrics import ClassMetrics
 from seqclf.models.classifier import RNNClassifier
+from seqclf.notebook import html_table
 from seqclf.training.distributed import Group
 from seqclf.training.inference import admit, compute_logits
 from seqclf.training.interval import Interval, bootstrap
@@ -124,12 +125,41 @@ class Evaluation:
             >>> round(result.calibration_error(), 3)
             0.15
         """
+        return metrics.calibration_error(self._known_confidences(bins), self.hits, bins)
+
+    def reliability(
+        self, bins: int = 15
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return what a reliability diagram shows: for each bin of confidence, how sure and how right the model is.
+
+        Args:
+            bins: How many bins of equal width there are.
+
+        Returns:
+            The number of predictions in each bin, their mean confidence, and the part of them that is right, each of
+            shape (bins,); zeros where a bin is empty.
+
+        Raises:
+            InvalidArgumentError: As `calibration_error`.
+
+        Example:
+            >>> import numpy as np
+            >>> labels, sure = np.array([0, 0, 1, 1]), np.array([0.9, 0.9, 0.6, 0.6])
+            >>> result = Evaluation(np.full(4, 0.5), labels, np.array([0, 0, 0, 1]), ("cat", "dog"), confidences=sure)
+            >>> counts, confidence, accuracy = result.reliability(2)
+            >>> counts.tolist(), accuracy.tolist()
+            ([0, 4], [0.0, 0.75])
+        """
+        return metrics.reliability(self._known_confidences(bins), self.hits, bins)
+
+    def _known_confidences(self, bins: int) -> npt.NDArray[np.float64]:
+        """Return the confidences, once it is sure that they can be put into `bins`."""
         check_int("bins", bins)
         if self.confidences is None:
             raise InvalidArgumentError(
                 "confidences must be known to tell a calibration error; got None. Measure with evaluate."
             )
-        return metrics.calibration_error(self.confidences, self.hits, bins)
+        return self.confidences
 
     @property
     def majority(self) -> float:
@@ -198,6 +228,13 @@ class Evaluation:
             f"Evaluation(n={self.n}, loss={self.loss:.4f}, accuracy={self.accuracy:.1%}, macro_f1={self.macro_f1:.3f}, "
             f"majority={self.majority:.1%})"
         ).replace("%", " %")
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (label, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", f"{row.support:,}")
+            for label, row in self.per_class.items()
+        ]
+        return html_table([repr(self)], ("class", "precision", "recall", "F1", "support"), rows)
 
 
 def weighted_measure(result: Evaluation, measure: str, weights: npt.NDArray[np.float64]) -> float:

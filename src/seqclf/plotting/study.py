@@ -1,4 +1,4 @@
-"""Pictures of what training and evaluation measured. They need the extra `plot` (matplotlib)."""
+"""The curves of a study over its seeds."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -7,99 +7,17 @@ import numpy as np
 import numpy.typing as npt
 
 from seqclf.checks import check_choice
-from seqclf.errors import InvalidArgumentError, MissingDependencyError
+from seqclf.errors import InvalidArgumentError
+from seqclf.plotting.style import MARKERS, PALETTE, new_figure
 from seqclf.study.result import StudyResult, Summary, plain
 from seqclf.study.run import Run
-from seqclf.training.evaluate import Evaluation
-from seqclf.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_confusion", "plot_history", "plot_study"]
-
-# Okabe and Ito's palette: told apart by people with any kind of colour vision.
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_MARKERS = ("o", "s", "^", "D", "v", "P")
-_TRAIN, _VALIDATION = _PALETTE[:2]
-
 View = Literal["epoch", "updates", "seconds"]
 _VIEWS = {"epoch": "epoch", "updates": "updates (log)", "seconds": "training time (s, log)"}
-
-
-def plot_confusion(result: Evaluation, *, title: str = "") -> "Figure":
-    """Draw the confusion matrix: each row a true class, shaded by the part of it that got each predicted class.
-
-    The number in a cell is that part in percent; cells under half a percent are left empty. The number of true members
-    stands behind each class.
-
-    Args:
-        result: What `evaluate` returned.
-        title: What stands above; by default accuracy and macro-F1.
-
-    Returns:
-        A matplotlib figure; `figure.savefig(path)` writes it.
-
-    Raises:
-        MissingDependencyError: matplotlib is not installed.
-
-    Example:
-        >>> import numpy as np
-        >>> from seqclf import Evaluation, plot_confusion
-        >>> result = Evaluation(np.full(4, 0.5), np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), ("cat", "dog"))
-        >>> figure = plot_confusion(result)
-        >>> figure.axes[0].get_xlabel()
-        'predicted class'
-    """
-    size = len(result.classes)
-    figure = _figure(width=3.2 + 0.42 * size, height=2.4 + 0.38 * size)
-    axes = figure.subplots()
-    matrix = result.confusion_matrix
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), share in np.ndenumerate(shares):
-        if share >= 0.005:
-            shade = "white" if share > 0.55 else "black"
-            axes.text(column, row, f"{share * 100:.0f}", ha="center", va="center", fontsize=8, color=shade)
-    names = [str(label) for label in result.classes]
-    axes.set_xticks(range(size), names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(size), [f"{name} ({total:,})" for name, total in zip(names, matrix.sum(1), strict=True)])
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class (number of sequences)")
-    axes.set_title(title or f"accuracy {result.accuracy:.1%}, macro-F1 {result.macro_f1:.3f}, n = {result.n:,}")
-    figure.colorbar(image, ax=axes, label="part of the true class", shrink=0.8)
-    return figure
-
-
-def plot_history(history: History, *, title: str = "") -> "Figure":
-    """Draw loss and accuracy by epoch: for training, and for validation where there is one.
-
-    Args:
-        history: What `fit` returned.
-        title: What stands above.
-
-    Returns:
-        A matplotlib figure; `figure.savefig(path)` writes it.
-
-    Raises:
-        MissingDependencyError: matplotlib is not installed.
-
-    Example:
-        >>> from seqclf import History, plot_history
-        >>> figure = plot_history(History({"loss": [2.0, 1.0], "accuracy": [0.2, 0.6]}))
-        >>> [axes.get_ylabel() for axes in figure.axes]
-        ['mean NLL (nats)', 'accuracy (%)']
-    """
-    figure = _figure(width=9, height=3.6)
-    left, right = figure.subplots(1, 2)
-    _draw_curves(left, history, "loss", 1.0)
-    left.set_ylabel("mean NLL (nats)")
-    left.set_ylim(bottom=0)
-    _draw_curves(right, history, "accuracy", 100.0)
-    right.set_ylabel("accuracy (%)")
-    figure.suptitle(title)
-    return figure
 
 
 def plot_study(
@@ -139,14 +57,14 @@ def plot_study(
         raise InvalidArgumentError("views must name at least one view; got none. Pass, for instance, ['epoch'].")
     for view in views:
         check_choice("views", view, get_args(View))
-    figure = _figure(width=10.5, height=1.2 + 3.3 * len(views))
+    figure = new_figure(width=10.5, height=1.2 + 3.3 * len(views))
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator  # noqa: PLC0415  # optional, as above
 
     panels = figure.subplots(len(views), 2, squeeze=False)
     for (left, right), view in zip(panels, views, strict=True):
         for number, row in enumerate(rows):
             x = _positions(row, view)
-            style = {"color": _PALETTE[number % len(_PALETTE)], "marker": _MARKERS[number % len(_MARKERS)]}
+            style = {"color": PALETTE[number % len(PALETTE)], "marker": MARKERS[number % len(MARKERS)]}
             name = f"{by.replace('_', ' ')} {_value(row, by)}"
             _draw_band(left, x, _curves(row, "train_loss"), f"{name}, train", linestyle="--", **style)
             _draw_band(left, x, _curves(row, "test_loss"), f"{name}, test", **style)
@@ -216,27 +134,3 @@ def _positions(row: Summary, view: View) -> npt.NDArray[np.float64]:
 def _draw_band(axes: "Axes", x: Any, values: npt.NDArray[np.float64], name: str, **style: Any) -> None:
     axes.plot(x, values.mean(0), label=name, markersize=3, **style)
     axes.fill_between(x, values.min(0), values.max(0), color=style["color"], alpha=0.18, linewidth=0)
-
-
-def _draw_curves(axes: "Axes", history: History, measure: str, scale: float) -> None:
-    for name, label, colour in ((measure, "training", _TRAIN), (f"val_{measure}", "validation", _VALIDATION)):
-        if name in history:
-            values = scale * np.asarray(history[name])
-            axes.plot(np.arange(1, len(values) + 1), values, label=label, color=colour, marker="o", markersize=3)
-    if history.best_epoch is not None:
-        axes.axvline(history.best_epoch + 1, color="0.6", linestyle="--", linewidth=1, label="best epoch")
-    axes.set_xlabel("epoch")
-    axes.locator_params(axis="x", integer=True)
-    axes.grid(alpha=0.3)
-    axes.legend()
-
-
-def _figure(width: float, height: float) -> "Figure":
-    """Return an empty figure that belongs to no window and no global state."""
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415  # optional, so imported where it is needed
-    except ImportError as error:
-        raise MissingDependencyError(
-            "matplotlib must be installed to draw; got no such package. Run pip install 'seqclf[plot]'."
-        ) from error
-    return Figure(figsize=(width, height), layout="constrained", dpi=150)
