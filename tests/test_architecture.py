@@ -15,7 +15,7 @@ SOURCE = Path(seqclf.__file__).parent
 # The way of the data: a module imports only from rooms before its own, or from its own.
 ROOMS = [
     ["_version", "errors"],
-    ["checks", "files", "modes", "notebook", "seeding"],
+    ["checks", "files", "modes", "notebook", "progress", "seeding"],
     ["tensor_file"],
     ["data.convert"],
     ["vocabulary"],

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import FileFormatError, InvalidArgumentError, TrainingError
 from seqclf.files import PathLike
+from seqclf.progress import progress_bar
 from seqclf.study.cache import RunCache
 from seqclf.study.options import Grid, Point, expand, varying
 from seqclf.study.result import StudyResult, label
@@ -121,7 +121,8 @@ def run_study(
         runs = {point.description: run for point in points if (run := store.load(point)) is not None}
         missing = [point for point in points if point.description not in runs]
         names = varying([point.options for point in points])
-        with tqdm(total=len(points), initial=len(runs), disable=not progress or process_rank() > 0, unit="run") as bar:
+        is_shown = progress and process_rank() == 0
+        with progress_bar(is_shown, "run", total=len(points), initial=len(runs)) as bar:
             for point in _train_all(missing, store, workers=workers, threads=threads, device=device):
                 run = store.load(point)
                 assert run is not None, "a run that was stored is found again"

@@ -1,7 +1,6 @@
 """fit: train a classifier, epoch by epoch."""
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
@@ -10,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from tqdm import tqdm
 
 from seqclf.checks import check_int, check_probability
 from seqclf.data.dataset import SequenceDataset
@@ -18,6 +16,7 @@ from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError
 from seqclf.files import PathLike
 from seqclf.models.classifier import RNNClassifier
+from seqclf.progress import progress_bar
 from seqclf.seeding import seeded
 from seqclf.training.checkpoint import Checkpoint, Checkpoints
 from seqclf.training.distributed import is_launched
@@ -143,7 +142,7 @@ def fit(
     checkpoints = _open_checkpoints(checkpoint, resume, run)
     with (
         seeded(seed, model.device),
-        _progress_bar(progress and run.trainer.group.rank == 0) as bar,
+        progress_bar(progress and run.trainer.group.rank == 0, "batch") as bar,
         deferred_interrupts(wanted=checkpoints is not None) as interruption,
         checkpoints or nullcontext(),
     ):
@@ -230,9 +229,3 @@ def _make_optimizer(optimizer: Any, model: RNNClassifier) -> Optimizer:
             "optimizer must hold parameters of the model; got none of them. Make it from model.parameters()."
         )
     return optimizer
-
-
-def _progress_bar(progress: bool) -> Any:
-    """Return a bar that moves smoothly in a terminal, and writes a line every ten seconds into a log."""
-    interval = 0.1 if sys.stderr.isatty() else 10.0
-    return tqdm(disable=not progress, mininterval=interval, unit="batch", dynamic_ncols=True)
