@@ -4,13 +4,11 @@ Trains on three quarters of the names, calibrates on a tenth of those, and measu
 that was trained on. Prints a table in Markdown, mean ± standard deviation over seeds.
 """
 
-import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.table import publish
+from benchmarks.table import names_parser, publish
 from seqclf import RNNClassifier, SequenceDataset, calibrate, evaluate, fit, load_names
 
 MODELS: dict[str, dict[str, Any]] = {
@@ -55,9 +53,7 @@ def table(data: str, seeds: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="What calibration does for probabilities.")
-    parser.add_argument("--data", default="sample", help="'sample', 'download', or a folder of text files")
+    parser = names_parser("What calibration does for probabilities.")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--output", type=Path, help="a file to write the table to as well")
     arguments = parser.parse_args()
     publish(table(arguments.data, arguments.seeds), arguments.output)

@@ -5,7 +5,6 @@ after another: by onnxruntime as an array of one row; by a `Predictor`. Both are
 medians of the rounds. Encoding counts for both, by the library's vocabulary. Prints a table in Markdown.
 """
 
-import argparse
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from benchmarks.table import publish, take_turns
+from benchmarks.table import names_parser, publish, take_turns
 from seqclf import Predictor, RNNClassifier, SequenceDataset, export, load_names, predict_proba
 
 ROWS: list[tuple[Any, int, bool]] = [
@@ -85,10 +84,8 @@ def table(data: str, rounds: int, threads: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="onnxruntime beside the library.")
-    parser.add_argument("--data", default="sample", help="'sample', 'download', or a folder of text files")
+    parser = names_parser("onnxruntime beside the library.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--output", type=Path, help="a file to write the table to as well")
     arguments = parser.parse_args()
     publish(table(arguments.data, arguments.rounds, arguments.threads), arguments.output)

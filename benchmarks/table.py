@@ -1,5 +1,6 @@
 """What the small benchmarks share: ways that take turns, and tables that are printed line by line and written."""
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +23,14 @@ def take_turns(ways: Mapping[str, Callable[[], object]], rounds: int, *, warm_up
             if number >= warm_up:
                 found[name].append(time.perf_counter() - start)
     return {name: statistics.median(seconds) for name, seconds in found.items()}
+
+
+def names_parser(description: str) -> argparse.ArgumentParser:
+    """Return the options of a benchmark on names: where they lie, and where the table goes."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", default="sample", help="'sample', 'download', or a folder of text files")
+    parser.add_argument("--output", type=Path, help="a file to write the table to as well")
+    return parser
 
 
 def publish(lines: Iterable[str], output: Path | None) -> None:

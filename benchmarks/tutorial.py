@@ -6,16 +6,14 @@ same cell on batches of 64 names, each batch in one call; it looks letters up in
 the same names. Prints a table in Markdown.
 """
 
-import argparse
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from benchmarks.table import publish, take_turns
+from benchmarks.table import names_parser, publish, take_turns
 from seqclf import RNNClassifier, SequenceDataset, fit, load_names
 
 BATCH_SIZE, HIDDEN_SIZE = 64, 128
@@ -74,9 +72,7 @@ def table(data: str, rounds: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="PyTorch's names tutorial beside fit.")
-    parser.add_argument("--data", default="sample", help="'sample', 'download', or a folder of text files")
+    parser = names_parser("PyTorch's names tutorial beside fit.")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", type=Path, help="a file to write the table to as well")
     arguments = parser.parse_args()
     publish(table(arguments.data, arguments.rounds), arguments.output)

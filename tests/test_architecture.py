@@ -58,6 +58,7 @@ ROOMS = [
         "training.weights",
     ],
     ["attribution"],
+    ["training.evaluation"],
     ["training.calibration", "training.evaluate", "training.predictor"],
     ["training.compare", "training.trainer"],
     ["training.run"],

@@ -85,12 +85,14 @@ def test_ratios_are_those_of_the_seconds(results: dict[str, Any]) -> None:
         assert row["peers"]["seqclf"]["rate"] == pytest.approx(sequences / own)
 
 
-def test_the_floor_is_below_what_was_measured(results: dict[str, Any]) -> None:
+def test_the_efficiency_is_the_part_of_the_time_that_the_floor_takes(results: dict[str, Any]) -> None:
     for row in results["rows"]:
         if row["task"] == "predict-one":
             assert row["efficiency"] is None
-        else:
-            assert 0 < row["efficiency"] < 1
+            continue
+        measurement = next(one for one in results["measurements"] if one["config"]["title"] == row["title"])
+        floor = statistics.median(measurement["floor"]["tasks"][row["task"]]["seconds"][1:])
+        assert row["efficiency"] == pytest.approx(floor / seconds_of(results, row, "seqclf"))
 
 
 def test_a_peer_without_its_package_is_reported(results: dict[str, Any], output: Path) -> None:

@@ -28,7 +28,8 @@ from seqclf.study import StudyResult, run_study
 from seqclf.training.calibration import adjust_priors, calibrate
 from seqclf.training.checkpoint import Checkpoint
 from seqclf.training.compare import compare
-from seqclf.training.evaluate import Evaluation, evaluate
+from seqclf.training.evaluate import evaluate
+from seqclf.training.evaluation import Evaluation
 from seqclf.training.fit import fit
 from seqclf.training.history import History
 from seqclf.training.inference import predict, predict_prefixes, predict_proba

@@ -26,7 +26,8 @@ from seqclf.export import export
 from seqclf.models.classifier import RNNClassifier
 from seqclf.persistence import load, save
 from seqclf.training.calibration import calibrate
-from seqclf.training.evaluate import Evaluation, evaluate
+from seqclf.training.evaluate import evaluate
+from seqclf.training.evaluation import Evaluation
 from seqclf.training.fit import fit
 from seqclf.training.inference import check_encodes, predict_proba
 from seqclf.training.stopping import EarlyStopping
@@ -146,11 +147,7 @@ def _read(arguments: argparse.Namespace, table: str, **options: Any) -> Sequence
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    output = arguments.output
-    if output.is_dir() or not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
-        raise InvalidArgumentError(  # found out now, not when all is done
-            f"output must be a file in a folder that exists and can be written to; got {output}. Choose another place."
-        )
+    _check_output(arguments.output)
     data = _read(arguments, arguments.table)
     train, test = (data, None) if not arguments.test_size else data.split(arguments.test_size, seed=arguments.seed)
     validation = early_stopping = None
@@ -179,6 +176,14 @@ def _train(arguments: argparse.Namespace) -> None:
     print(f"{train!r}, {history!r}; saved as {arguments.output}", file=sys.stderr)
     if test is not None:
         _print_evaluation(evaluate(model, test), as_json=arguments.json)
+
+
+def _check_output(path: Path) -> None:
+    """Find out now, not when all is done, whether a model can be saved."""
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InvalidArgumentError(
+            f"output must be a file in a folder that exists and can be written to; got {path}. Choose another place."
+        )
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

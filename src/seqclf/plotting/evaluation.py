@@ -8,7 +8,7 @@ import numpy as np
 from seqclf.checks import check_int
 from seqclf.errors import InvalidArgumentError
 from seqclf.plotting.style import MARKERS, PALETTE, new_figure
-from seqclf.training.evaluate import Evaluation
+from seqclf.training.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

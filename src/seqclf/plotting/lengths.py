@@ -10,6 +10,7 @@ from seqclf.errors import InvalidDataError
 from seqclf.plotting.style import PALETTE, new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _MOST_CLASSES = 40  # more rows could not be read
@@ -45,24 +46,13 @@ def plot_lengths(dataset: SequenceDataset, *, title: str = "") -> "Figure":
     """
     if len(dataset) == 0:
         raise InvalidDataError("dataset must hold at least one sequence to be drawn; got none.")
-    lengths, labels = dataset.lengths.numpy(), dataset.labels.numpy()
-    counts = np.bincount(labels, minlength=len(dataset.classes))
-    shown = np.argsort(-counts, kind="stable")[:_MOST_CLASSES]
-    own = [lengths[labels == index] for index in shown if counts[index]]
-    names = [f"{dataset.classes[index]} ({counts[index]:,})" for index in shown if counts[index]]
-    order = np.argsort([np.median(one) for one in own], kind="stable")
+    lengths = dataset.lengths.numpy()
+    own = _by_class(dataset)
     figure = new_figure(width=9.5, height=max(3.6, 1.2 + 0.26 * len(own)))
     left, right = figure.subplots(1, 2)
     left.hist(lengths, bins=_bins(lengths), color=PALETTE[0])
     left.set_ylabel("sequences")
-    rows = range(1, 1 + len(own))
-    least, low, middle, high, most = np.array([np.percentile(own[index], [5, 25, 50, 75, 95]) for index in order]).T
-    right.hlines(rows, least, most, color=PALETTE[0], linewidth=1)
-    right.barh(rows, high - low, left=low, height=0.65, facecolor=PALETTE[5], edgecolor=PALETTE[0])
-    right.plot(middle, rows, linestyle="", marker="|", markersize=9, markeredgewidth=2, color=PALETTE[1])
-    right.set_ylim(0.4, len(own) + 0.6)
-    right.set_yticks(rows, [names[index] for index in order])
-    right.invert_yaxis()
+    _draw_classes(right, own)
     for axes in (left, right):
         axes.set_xlabel("length (steps)")
         axes.grid(alpha=0.3, axis="x")
@@ -73,6 +63,26 @@ def plot_lengths(dataset: SequenceDataset, *, title: str = "") -> "Figure":
     quartiles = ", ".join(f"{one:g}" for one in np.percentile(lengths, [25, 50, 75]))
     figure.suptitle(title or f"{len(dataset):,} sequences; quartiles of the length {quartiles}")
     return figure
+
+
+def _by_class(dataset: SequenceDataset) -> list[tuple[str, Counts]]:
+    """Return the name and the lengths of each class that has any, the shortest first; of many classes the largest."""
+    lengths, labels = dataset.lengths.numpy(), dataset.labels.numpy()
+    counts = np.bincount(labels, minlength=len(dataset.classes))
+    shown = [index for index in np.argsort(-counts, kind="stable")[:_MOST_CLASSES] if counts[index]]
+    own = [(f"{dataset.classes[index]} ({counts[index]:,})", lengths[labels == index]) for index in shown]
+    return sorted(own, key=lambda pair: float(np.median(pair[1])))
+
+
+def _draw_classes(axes: "Axes", own: list[tuple[str, Counts]]) -> None:
+    rows = range(1, 1 + len(own))
+    least, low, middle, high, most = np.array([np.percentile(lengths, [5, 25, 50, 75, 95]) for _, lengths in own]).T
+    axes.hlines(rows, least, most, color=PALETTE[0], linewidth=1)
+    axes.barh(rows, high - low, left=low, height=0.65, facecolor=PALETTE[5], edgecolor=PALETTE[0])
+    axes.plot(middle, rows, linestyle="", marker="|", markersize=9, markeredgewidth=2, color=PALETTE[1])
+    axes.set_ylim(0.4, len(own) + 0.6)
+    axes.set_yticks(rows, [name for name, _ in own])
+    axes.invert_yaxis()
 
 
 def _is_wide(lengths: Counts) -> bool:

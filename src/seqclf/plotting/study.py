@@ -58,37 +58,50 @@ def plot_study(
     for view in views:
         check_choice("views", view, get_args(View))
     figure = new_figure(width=10.5, height=1.2 + 3.3 * len(views))
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator  # noqa: PLC0415  # optional, as above
-
     panels = figure.subplots(len(views), 2, squeeze=False)
     for (left, right), view in zip(panels, views, strict=True):
-        for number, row in enumerate(rows):
-            x = _positions(row, view)
-            style = {"color": PALETTE[number % len(PALETTE)], "marker": MARKERS[number % len(MARKERS)]}
-            name = f"{by.replace('_', ' ')} {_value(row, by)}"
-            _draw_band(left, x, _curves(row, "train_loss"), f"{name}, train", linestyle="--", **style)
-            _draw_band(left, x, _curves(row, "test_loss"), f"{name}, test", **style)
-            _draw_band(right, x, 100 * _curves(row, "test_accuracy"), name, **style)
-        left.set_ylabel("mean NLL (nats)")
-        left.set_ylim(bottom=0)
-        right.set_ylabel("test accuracy (%)")
-        error = right.secondary_yaxis("right", functions=(lambda value: 100 - value, lambda value: 100 - value))
-        error.set_ylabel("test error (%)")
-        for axes in (left, right):
-            axes.set_xlabel(_VIEWS[view])
-            if view == "epoch":
-                axes.locator_params(axis="x", integer=True)
-            else:
-                axes.set_xscale("log")
-                axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
-                axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-                axes.xaxis.set_minor_locator(NullLocator())
-            axes.grid(alpha=0.3)
+        _draw_view(left, right, view, rows, by)
     handles, names = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(rows), frameon=False)
     seeds = min(row.n for row in rows)
     figure.suptitle(title or f"lines: mean over {seeds} seeds; bands: from the least to the greatest")
     return figure
+
+
+def _draw_view(left: "Axes", right: "Axes", view: View, rows: list[Summary], by: str) -> None:
+    """Draw the losses and the accuracies of all rows over one kind of horizontal axis."""
+    for number, row in enumerate(rows):
+        x = _positions(row, view)
+        style = {"color": PALETTE[number % len(PALETTE)], "marker": MARKERS[number % len(MARKERS)]}
+        name = f"{by.replace('_', ' ')} {_value(row, by)}"
+        _draw_band(left, x, _curves(row, "train_loss"), f"{name}, train", linestyle="--", **style)
+        _draw_band(left, x, _curves(row, "test_loss"), f"{name}, test", **style)
+        _draw_band(right, x, 100 * _curves(row, "test_accuracy"), name, **style)
+    left.set_ylabel("mean NLL (nats)")
+    left.set_ylim(bottom=0)
+    right.set_ylabel("test accuracy (%)")
+    error = right.secondary_yaxis("right", functions=(_from_100, _from_100))
+    error.set_ylabel("test error (%)")
+    for axes in (left, right):
+        _set_horizontal(axes, view)
+        axes.grid(alpha=0.3)
+
+
+def _from_100(percent: Any) -> Any:
+    return 100 - percent
+
+
+def _set_horizontal(axes: "Axes", view: View) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator  # noqa: PLC0415  # optional
+
+    axes.set_xlabel(_VIEWS[view])
+    if view == "epoch":
+        axes.locator_params(axis="x", integer=True)
+        return
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _check_study(result: StudyResult, by: str) -> list[Summary]:

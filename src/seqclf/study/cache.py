@@ -17,7 +17,7 @@ from seqclf.models.classifier import RNNClassifier
 from seqclf.persistence import save
 from seqclf.study.options import Point
 from seqclf.study.run import Run, StudyData
-from seqclf.training.evaluate import Evaluation
+from seqclf.training.evaluation import Evaluation
 from seqclf.training.history import History
 
 _VERSION = 2

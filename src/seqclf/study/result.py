@@ -16,7 +16,7 @@ from seqclf.errors import InvalidArgumentError, did_you_mean
 from seqclf.files import PathLike, write_atomically
 from seqclf.study.options import Options, describe, varying
 from seqclf.study.run import Run
-from seqclf.training.evaluate import weighted_measure
+from seqclf.training.evaluation import weighted_measure
 from seqclf.training.interval import Interval, bootstrap, student_t
 
 __all__ = ["StudyResult", "Summary"]

@@ -16,7 +16,8 @@ from seqclf.models.classifier import RNNClassifier
 from seqclf.persistence import describe_model, load
 from seqclf.study.options import FIT_OPTIONS, MODEL_OPTIONS, Options, make_optimizer, make_scheduler
 from seqclf.training.calibration import adjust_priors, calibrate
-from seqclf.training.evaluate import Evaluation, evaluate
+from seqclf.training.evaluate import evaluate
+from seqclf.training.evaluation import Evaluation
 from seqclf.training.fit import fit
 from seqclf.training.history import History
 from seqclf.training.run import EpochEnd

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqclf.errors import InvalidArgumentError
-from seqclf.training.evaluate import Evaluation
+from seqclf.training.evaluation import Evaluation
 from seqclf.training.interval import Interval, bootstrap
 
 __all__ = ["Comparison", "compare"]

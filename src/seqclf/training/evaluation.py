@@ -1,0 +1,237 @@
+"""Evaluation: what was measured on labelled sequences, one by one, and the figures that follow from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from seqclf import metrics
+from seqclf.checks import check_choice, check_int
+from seqclf.data.duplicates import Groups
+from seqclf.errors import InvalidArgumentError
+from seqclf.metrics import ClassMetrics
+from seqclf.notebook import html_table
+from seqclf.training.interval import Interval, bootstrap
+
+__all__ = ["Evaluation"]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes:
+        losses: The negative log-likelihood of the true class of each sequence, in nats: float64 of shape (n,), in the
+            order of the dataset.
+        labels: The true class indices, int64 of shape (n,).
+        predictions: The predicted class indices, likewise.
+        classes: The labels of the classes.
+        groups: Which sequences are equal, as `SequenceDataset.groups`; by default none are.
+        confidences: The probability that the model gave to each predicted class, float64 of shape (n,); None where they
+            are not known.
+        metrics: What the `metrics` that were given to `evaluate` came to, by name.
+
+    Example:
+        >>> import numpy as np
+        >>> result = Evaluation(np.full(4, 0.5), np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), ("cat", "dog"))
+        >>> result.accuracy, result.n, result.per_class["cat"].recall
+        (0.75, 4, 0.5)
+        >>> result.confusion_matrix
+        array([[1, 1],
+               [0, 2]])
+        >>> result
+        Evaluation(n=4, loss=0.5000, accuracy=75.0 %, macro_f1=0.733, majority=50.0 %)
+    """
+
+    losses: npt.NDArray[np.float64]
+    labels: npt.NDArray[np.int64]
+    predictions: npt.NDArray[np.int64]
+    classes: tuple[Any, ...]
+    groups: Groups = None  # type: ignore[assignment]  # filled in below
+    confidences: npt.NDArray[np.float64] | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.groups is None:
+            object.__setattr__(self, "groups", np.arange(self.n))
+
+    @property
+    def n(self) -> int:
+        """The number of sequences."""
+        return len(self.labels)
+
+    @property
+    def loss(self) -> float:
+        """The mean negative log-likelihood of the true class, in nats."""
+        return float(self.losses.mean())
+
+    @property
+    def hits(self) -> npt.NDArray[np.bool_]:
+        """Whether the predicted class of each sequence is the true one: shape (n,)."""
+        hits: npt.NDArray[np.bool_] = self.labels == self.predictions
+        return hits
+
+    @property
+    def accuracy(self) -> float:
+        """The part of the sequences whose predicted class is the true one."""
+        return float(self.hits.mean())
+
+    @property
+    def confusion_matrix(self) -> npt.NDArray[np.int64]:
+        """How often each true class (row) was predicted as each class (column): int64 of shape (C, C)."""
+        return metrics.confusion_matrix(self.labels, self.predictions, len(self.classes))
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 of the classes that occur among labels or predictions, each counting the same."""
+        return metrics.macro_f1(self.confusion_matrix)
+
+    @property
+    def per_class(self) -> dict[Any, ClassMetrics]:
+        """Precision, recall, F1 and support of each class."""
+        return dict(zip(self.classes, metrics.class_metrics(self.confusion_matrix), strict=True))
+
+    def calibration_error(self, bins: int = 15) -> float:
+        """Return the expected calibration error: how far confidence and accuracy are apart, from 0 up to 1.
+
+        Predictions are put into bins of equal width by the probability that the model gave them; in each bin the mean
+        probability is compared with the accuracy, and the differences are averaged, each bin counting as often as it
+        has predictions. `calibrate` makes it smaller.
+
+        Args:
+            bins: How many.
+
+        Raises:
+            InvalidArgumentError: `bins` is not a number from 1 up, or the confidences are not known.
+
+        Source:
+            Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, equation 3.
+
+        Example:
+            >>> import numpy as np
+            >>> labels, sure = np.array([0, 0, 1, 1]), np.array([0.9, 0.9, 0.9, 0.9])
+            >>> result = Evaluation(np.full(4, 0.5), labels, np.array([0, 1, 1, 1]), ("cat", "dog"), confidences=sure)
+            >>> round(result.calibration_error(), 3)
+            0.15
+        """
+        return metrics.calibration_error(self._known_confidences(bins), self.hits, bins)
+
+    def reliability(
+        self, bins: int = 15
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return what a reliability diagram shows: for each bin of confidence, how sure and how right the model is.
+
+        Args:
+            bins: How many bins of equal width there are.
+
+        Returns:
+            The number of predictions in each bin, their mean confidence, and the part of them that is right, each of
+            shape (bins,); zeros where a bin is empty.
+
+        Raises:
+            InvalidArgumentError: As `calibration_error`.
+
+        Example:
+            >>> import numpy as np
+            >>> labels, sure = np.array([0, 0, 1, 1]), np.array([0.9, 0.9, 0.6, 0.6])
+            >>> result = Evaluation(np.full(4, 0.5), labels, np.array([0, 0, 0, 1]), ("cat", "dog"), confidences=sure)
+            >>> counts, confidence, accuracy = result.reliability(2)
+            >>> counts.tolist(), accuracy.tolist()
+            ([0, 4], [0.0, 0.75])
+        """
+        return metrics.reliability(self._known_confidences(bins), self.hits, bins)
+
+    def _known_confidences(self, bins: int) -> npt.NDArray[np.float64]:
+        """Return the confidences, once it is sure that they can be put into `bins`."""
+        check_int("bins", bins)
+        if self.confidences is None:
+            raise InvalidArgumentError(
+                "confidences must be known to tell a calibration error; got None. Measure with evaluate."
+            )
+        return self.confidences
+
+    @property
+    def majority(self) -> float:
+        """The accuracy of always answering the most frequent class: what any model must beat."""
+        return float(np.bincount(self.labels).max() / self.n)
+
+    def interval(
+        self,
+        measure: Literal["accuracy", "loss", "macro_f1"] = "accuracy",
+        *,
+        level: float = 0.95,
+        resamples: int = 1000,
+        seed: int = 0,
+    ) -> Interval:
+        """Return a measure with its confidence interval: what other test sequences of the same kind might have given.
+
+        By the bootstrap over groups of equal sequences, which get equal answers and so count as one witness. The
+        interval of an accuracy of 0 or 1, which the bootstrap would take for certain, is that of Clopper and Pearson.
+        What another training run would have given is another matter, which takes several seeds.
+
+        Args:
+            measure: `"accuracy"`, `"loss"` or `"macro_f1"`.
+            level: The probability that the interval is to have.
+            resamples: How many samples to draw.
+            seed: The seed of the draws.
+
+        Raises:
+            InvalidArgumentError: An argument is out of range.
+
+        Example:
+            >>> import numpy as np
+            >>> result = Evaluation(np.full(4, 0.5), np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), ("cat", "dog"))
+            >>> result.interval("accuracy")
+            Interval(0.7500, 95 %: 0.2500 to 1.0000)
+        """
+        interval = bootstrap(
+            lambda weights: weighted_measure(self, measure, weights),
+            self.groups,
+            level=level,
+            resamples=resamples,
+            seed=seed,
+        )
+        if measure == "accuracy" and interval.value in {0.0, 1.0}:
+            reach = 1 - ((1 - level) / 2) ** (1 / (int(self.groups.max()) + 1))
+            return Interval(interval.value, max(0.0, interval.value - reach), min(1.0, interval.value + reach), level)
+        return interval
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures as strings, numbers, lists and dicts alone, ready for JSON.
+
+        Only `metrics` are left out, as they may be of any kind.
+        """
+        return {
+            "n": self.n,
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "macro_f1": self.macro_f1,
+            "majority": self.majority,
+            "classes": [label if isinstance(label, str | int) else str(label) for label in self.classes],
+            "confusion_matrix": self.confusion_matrix.tolist(),
+            "per_class": {str(label): vars(row) for label, row in self.per_class.items()},
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"Evaluation(n={self.n}, loss={self.loss:.4f}, accuracy={self.accuracy:.1%}, macro_f1={self.macro_f1:.3f}, "
+            f"majority={self.majority:.1%})"
+        ).replace("%", " %")
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (label, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", f"{row.support:,}")
+            for label, row in self.per_class.items()
+        ]
+        return html_table([repr(self)], ("class", "precision", "recall", "F1", "support"), rows)
+
+
+def weighted_measure(result: Evaluation, measure: str, weights: npt.NDArray[np.float64]) -> float:
+    """Return a measure of `result` when each sequence counts as often as its weight says."""
+    check_choice("measure", measure, ("accuracy", "loss", "macro_f1"))
+    if measure == "macro_f1":
+        matrix = metrics.confusion_matrix(result.labels, result.predictions, len(result.classes), weights)
+        return metrics.macro_f1(matrix)
+    return float(weights @ (result.hits if measure == "accuracy" else result.losses) / weights.sum())
