@@ -59,6 +59,12 @@ class Batch:
         labels = None if self.labels is None else self.labels.pin_memory()
         return replace(self, inputs=self.inputs.pin_memory(), labels=labels)
 
+    def __repr__(self) -> str:
+        steps, kind = (self.inputs, "padded") if isinstance(self.inputs, Tensor) else (self.inputs.data, "packed")
+        shape = f"{kind} {tuple(steps.shape)} of {str(steps.dtype).removeprefix('torch.')} on {steps.device}"
+        lengths = f"lengths {int(self.lengths.min())}-{int(self.lengths.max())}" if len(self) else "no lengths"
+        return f"Batch({len(self)} sequences, {shape}, {lengths}{'' if self.labels is None else ', with labels'})"
+
 
 def pad_collate(samples: Sequence[Sample], *, allow_empty: bool = False) -> Batch:
     """Collate (sequence, label) pairs into a padded `Batch`; fit for `collate_fn` of any torch `DataLoader`.

@@ -331,6 +331,9 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
     def batch(self, indices: Indices) -> Batch:
         """Gather the samples at `indices` into a padded `Batch`, with no work for each sample.
 
+        Raises:
+            InvalidDataError: There are no indices.
+
         Example:
             >>> dataset = SequenceDataset.from_pairs([("ab", "x"), ("a", "y"), ("aba", "x")])
             >>> dataset.batch([2, 1]).inputs
@@ -338,6 +341,8 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
                     [2, 0, 0]])
         """
         chosen = torch.as_tensor(indices, dtype=torch.int64)
+        if len(chosen) == 0:
+            raise InvalidDataError("indices must hold at least one index to make a batch; got none.")
         inputs, lengths = self.sequences.pad(chosen)
         return Batch(inputs, lengths, self.compact_labels[chosen].long(), chosen)
 

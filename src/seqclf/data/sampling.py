@@ -93,6 +93,13 @@ class BucketBatchSampler(Sampler[list[int]]):
             )
         return max_tokens
 
+    def __repr__(self) -> str:
+        bound = "" if self.max_tokens is None else f", max_tokens={self.max_tokens}"
+        return (
+            f"BucketBatchSampler({len(self.lengths):,} sequences, {len(self):,} batches of at most {self.batch_size}"
+            f"{bound}, epoch {self.epoch})"
+        )
+
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch, from 0, the next pass is."""
         self.epoch = check_int("epoch", epoch, minimum=0)

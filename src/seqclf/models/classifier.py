@@ -411,6 +411,10 @@ class RNNClassifier(nn.Module):
         """Where the weights lie."""
         return self.head.weight.device
 
+    def extra_repr(self) -> str:
+        """Return what torch shows of the model besides its layers."""
+        return f"{self.num_classes} classes, {self.num_parameters:,} parameters"
+
     @property
     def num_parameters(self) -> int:
         """The number of trainable weights."""

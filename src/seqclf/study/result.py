@@ -24,7 +24,7 @@ __all__ = ["StudyResult", "Summary"]
 _MEASURES = ("accuracy", "loss", "macro_f1")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
     """The runs that differ in nothing but their seed, taken together.
 
@@ -39,6 +39,11 @@ class Summary:
     runs: tuple[Run, ...]
     mean: dict[str, float]
     std: dict[str, float]
+
+    def __repr__(self) -> str:
+        told = [f"{name}={plain(value)}" for name, value in self.options.items()]
+        shown = [f"{name} {format_measure(name, self)} %" for name in self.mean if name.endswith("accuracy")]
+        return f"Summary({', '.join([*told, f'{len(self.runs)} runs', *shown])})"
 
     @property
     def n(self) -> int:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +56,7 @@ def count_classes(dataset: SequenceDataset) -> tuple[int, ...]:
     return tuple(torch.bincount(dataset.labels, minlength=len(dataset.classes)).tolist())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A finished run.
 
@@ -74,11 +74,17 @@ class Run:
 
     options: Options
     history: History
-    results: Mapping[str, Evaluation] = field(repr=False)
+    results: Mapping[str, Evaluation]
     parameters: int
     seconds: float
     error: str | None = None
     model_file: Path | None = None
+
+    def __repr__(self) -> str:
+        how = [f"{name} accuracy {result.accuracy:.3f}" for name, result in self.results.items()]
+        if self.error is not None:
+            how = [f"broke off: {self.error:.80}"]
+        return f"Run({', '.join([f'{self.history.epochs} epochs', f'{self.parameters:,} parameters', *how])})"
 
     def load_model(self) -> RNNClassifier:
         """Load the trained model.

@@ -46,8 +46,8 @@ class EpochEnd:
     """
 
     epoch: int
-    model: RNNClassifier
-    optimizer: Optimizer
+    model: RNNClassifier = field(repr=False)
+    optimizer: Optimizer = field(repr=False)
     history: History
 
 

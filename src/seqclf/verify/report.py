@@ -42,7 +42,7 @@ class LawResult:
         return within and not self.error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BatchingReport:
     """What `verify_batching` found; printing it shows a line for each law.
 
@@ -76,6 +76,11 @@ class BatchingReport:
         if not self.passed:
             broken = list(dict.fromkeys(law.law for law in self.laws if not law.passed))
             raise BatchingError(f"a batch must give the answers of single sequences; broken: {broken}.\n{self}")
+
+    def __repr__(self) -> str:
+        broken = sum(not law.passed for law in self.laws)
+        found = f"{broken} of {len(self.laws)} laws broken" if broken else f"all {len(self.laws)} laws hold"
+        return f"BatchingReport({found}; {str(self.dtype).removeprefix('torch.')} on {self.device.type})"
 
     def __str__(self) -> str:
         lines = [f"{'':4}  {'mode':5}  {'what should change nothing':40}  {'logits':>8}  {'gradients':>9}"]
