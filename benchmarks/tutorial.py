@@ -37,7 +37,7 @@ def epoch_of_loops(dataset: SequenceDataset) -> None:
     """Train for one epoch as the tutorial does."""
     assert dataset.vocabulary is not None
     letters = len(dataset.vocabulary)
-    names = [one_hot(ids.long(), letters).float()[:, None] for ids, _ in dataset]
+    names = [one_hot(ids, letters).float()[:, None] for ids, _ in dataset]
     model = OneByOne(letters, len(dataset.classes))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.15)
     order = random.Random(0).sample(range(len(names)), len(names))

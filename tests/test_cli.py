@@ -148,6 +148,16 @@ def test_what_a_model_skips_has_no_label(tmp_path: Path, run: Run) -> None:
     assert run("predict", tmp_path / "model", "", "--proba")[1] == "\t\n"
 
 
+@pytest.mark.parametrize("empty", ["zero", "skip"])
+def test_empty_sequences_are_what_one_says(empty: str, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "table.csv").write_text("word,letter\n" + "ab,x\nb,y\n,x\n" * 5, encoding="utf-8")
+    train = ["train", tmp_path / "table.csv", *COLUMNS, "--output", tmp_path / "model", "--test-size", 0, "--epochs", 1]
+    code, _, err = run(*train)
+    assert (code, "sequences must not be empty; got length 0 (sequence 2)" in err) == (1, True)
+    assert run(*train, "--empty", empty)[0] == 0
+    assert load(tmp_path / "model").empty == empty
+
+
 def test_models_of_tokens_take_lists(tmp_path: Path, run: Run) -> None:
     pairs = [(["GET", "a"], "x"), (["PUT"], "y")]
     model = RNNClassifier.for_dataset(SequenceDataset.from_pairs(pairs), hidden_size=4, seed=0)

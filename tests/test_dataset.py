@@ -145,7 +145,7 @@ def test_labels_of_any_hashable_kind() -> None:
     assert dataset.classes == (1, 2)
     assert type(dataset.classes[0]) is int
     assert dataset.labels.tolist() == [1, 0, 1]
-    dataset = SequenceDataset.from_pairs([("a", None), ("b", "x"), ("c", (1, 2))])
+    dataset = SequenceDataset.from_pairs([("a", True), ("b", "x"), ("c", (1, 2))])
     assert len(dataset.classes) == 3
 
 
@@ -206,6 +206,8 @@ NAN = float("nan")
             r"must be hashable; got list \(sequence 0, position 0\)\. Pass features as a float array",
         ),
         ([("ab", [1])], r"labels must be hashable; got unhashable type: 'list'"),
+        ([("ab", "x"), ("b", None)], r"labels must be known; got None \(sequence 1\)\. Leave such sequences out"),
+        ([("ab", 1.0), ("b", float("nan"))], r"labels must be known; got nan \(sequence 1\)"),
     ],
 )
 def test_bad_pairs(pairs: Any, message: str) -> None:

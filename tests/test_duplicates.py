@@ -87,6 +87,8 @@ def test_leakage_is_what_two_sets_share(train: list[tuple[str, str]], test: list
     assert leakage.shared == sum(text in texts for text, _ in test)
     assert leakage.shared_with_label == sum(pair in set(train) for pair in test)
     assert leakage.n == len(test)
+    seen = set("".join(texts))
+    assert leakage.unseen_steps == sum(symbol not in seen for text, _ in test for symbol in text)
 
 
 def test_no_classifier_beats_the_ceiling_and_a_table_reaches_it() -> None:

@@ -159,6 +159,13 @@ def test_weight_dropout_drops_the_weights_from_state_to_state() -> None:
     assert torch.allclose(reference.logits_alone(model, sequence), logits, atol=1e-12)
 
 
+def test_for_dataset_takes_datasets_alone() -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=r"dataset must be a SequenceDataset; got list\. Make it with from_p"
+    ):
+        RNNClassifier.for_dataset([("ab", "x")])
+
+
 def test_for_dataset_remembers() -> None:
     texts = SequenceDataset.from_pairs([("ab", "x"), ("b", "y")])
     model = RNNClassifier.for_dataset(texts, cell="gru", hidden_size=5)
@@ -262,6 +269,14 @@ class WrongCell(nn.Module):
 def test_a_cell_that_returns_something_else(result: Any, got: str) -> None:
     model = tiny(cell=lambda *_: WrongCell(result))
     with pytest.raises(InvalidArgumentError, match=rf"a cell must return .* = \(2, 4\).*; got {got}"):
+        model(IDS, [3, 3])
+
+
+def test_a_cell_that_returns_its_output_beside_the_state() -> None:
+    model = tiny(cell=lambda *_: WrongCell((torch.ones(2, 4), (torch.ones(2, 4), torch.ones(2, 4)))))
+    with pytest.raises(
+        InvalidArgumentError, match=r"must return tensors alone, the output first; got \(Tensor, tuple\)"
+    ):
         model(IDS, [3, 3])
 
 

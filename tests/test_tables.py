@@ -19,7 +19,7 @@ from seqclf import FileFormatError, InvalidArgumentError, MissingDependencyError
 from seqclf.data import tables
 
 values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=8)
-pairs = st.lists(st.tuples(values, values), max_size=8)
+pairs = st.lists(st.tuples(values, values.filter(bool)), max_size=8)
 
 
 def read(path: Path) -> list[Any]:
@@ -110,6 +110,7 @@ JSON_ERRORS = {
     '{"name": "a"}': r"each object must have 'label'; got \['name'\]",
     '{"name": 1, "label": "b"}': "'name' must be a string, or a list of strings or integers; got 1 in .* line 1",
     '{"name": ["a", null], "label": "b"}': "'name' must be a string, or a list",
+    '{"name": "a", "label": ""}': "'label' must not be empty; got '' in",
     '{"name": "a", "label": null}': "'label' must be a string or an integer; got None",
     '{"name": "a", "label": true}': "'label' must be a string or an integer; got True",
     "[" * 100_000: "each line must be an object in JSON; got ",

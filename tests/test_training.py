@@ -54,6 +54,14 @@ def descend(model: nn.Module, loss: torch.Tensor) -> None:
         parameter.data -= 0.5 * gradient
 
 
+def test_weights_that_are_spoilt_already_are_not_trained() -> None:
+    data = strategies.letters_dataset(count=10)
+    model = RNNClassifier.for_dataset(data, hidden_size=4, seed=0)
+    torch.nn.init.constant_(model.head.bias, torch.nan)
+    with pytest.raises(InvalidArgumentError, match=r"weights must be finite before training; got one .* in head\.bias"):
+        fit(model, data, epochs=1, progress=False)
+
+
 @pytest.mark.parametrize("cell", strategies.CELLS)
 def test_every_cell_learns_the_task(cell: Any) -> None:
     model = make(cell=cell)
@@ -246,7 +254,8 @@ def test_errors_tell_where_a_sequence_stands_in_what_was_given(options: Any, emp
     data = SequenceDataset.from_pairs([(text, "xy"[index % 2]) for index, text in enumerate(texts)], allow_empty=True)
     model = RNNClassifier.for_dataset(data, hidden_size=4, empty=empty, seed=0)
     with torch.no_grad():
-        model.head.bias[0] = torch.nan
+        model.head.weight.fill_(3e38)  # finite, which the logits will not be
+        model.encoder.bias_ih_l0.fill_(9.0)
     with pytest.raises(TrainingError) as caught:
         fit(model, data, epochs=1, batch_size=9, progress=False, device="cpu", **options)
     left = [index for index in range(5) if texts[index] and options.get("sample_weight", [1] * 5)[index]]

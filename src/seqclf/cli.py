@@ -24,6 +24,7 @@ from seqclf.data.tables import read_table
 from seqclf.errors import InvalidArgumentError, InvalidDataError, SeqclfError
 from seqclf.export import export
 from seqclf.models.classifier import RNNClassifier
+from seqclf.models.inputs import EmptyPolicy
 from seqclf.persistence import load, save
 from seqclf.training.calibration import calibrate
 from seqclf.training.evaluate import evaluate
@@ -34,7 +35,7 @@ from seqclf.training.stopping import EarlyStopping
 
 __all__ = ["main"]
 
-_OF_MODEL = ("cell", "hidden_size", "num_layers", "bidirectional", "dropout", "pooling", "seed")
+_OF_MODEL = ("cell", "hidden_size", "num_layers", "bidirectional", "dropout", "pooling", "empty", "seed")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,6 +115,8 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--bidirectional", action="store_true", help="read both ways")
     train.add_argument("--dropout", type=float, default=0.0, help=default)
     train.add_argument("--pooling", nargs="+", default=["last"], help="last, mean, max, attention, or several")
+    empty = f"what becomes of empty sequences ({default}): zero, an answer without a step; skip, none"
+    train.add_argument("--empty", default="error", choices=get_args(EmptyPolicy), help=empty)
     train.add_argument("--epochs", type=int, default=20, help=f"the most epochs ({default})")
     train.add_argument("--batch-size", type=int, default=32, help=default)
     patience = "keep a tenth apart, stop after so many epochs without a better loss on it, and calibrate on it"
@@ -148,7 +151,7 @@ def _read(arguments: argparse.Namespace, table: str, **options: Any) -> Sequence
 
 def _train(arguments: argparse.Namespace) -> None:
     _check_output(arguments.output)
-    data = _read(arguments, arguments.table)
+    data = _read(arguments, arguments.table, allow_empty=arguments.empty != "error")
     train, test = (data, None) if not arguments.test_size else data.split(arguments.test_size, seed=arguments.seed)
     validation = early_stopping = None
     if arguments.patience is not None:

@@ -1,6 +1,7 @@
 """SequenceDataset: labelled sequences of many lengths in one ragged store."""
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice, repeat
@@ -478,6 +479,12 @@ def _index_labels(labels: list[Any], classes: Sequence[Any] | None) -> tuple[tup
         numbers = list(map(table.get, labels, repeat(-1)))
     except TypeError as error:
         raise InvalidDataError(f"labels must be hashable; got {error}. Use strings or integers.") from None
+    if any(_is_missing(label) for label in classes):
+        index = next(index for index, label in enumerate(labels) if _is_missing(label))
+        raise InvalidDataError(
+            f"labels must be known; got {labels[index]!r} (sequence {index}). Leave such sequences out, or give the "
+            "missing label a name."
+        )
     if len(table) != len(classes):
         raise InvalidArgumentError(f"classes must be distinct; got {list(islice(classes, 20))}. Remove the repetition.")
     if -1 in numbers:
@@ -487,6 +494,11 @@ def _index_labels(labels: list[Any], classes: Sequence[Any] | None) -> tuple[tup
             f"{did_you_mean(labels[index], classes)} Correct it, or pass classes that include it."
         )
     return classes, torch.tensor(numbers)
+
+
+def _is_missing(label: Any) -> bool:
+    """Tell whether a label is what tables hold where there is none: None or NaN."""
+    return label is None or (isinstance(label, float) and math.isnan(label))
 
 
 def _plain(label: Any) -> Any:

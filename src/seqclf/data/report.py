@@ -29,11 +29,14 @@ class Leakage:
         n: The number of sequences of the second dataset.
         shared: How many of them equal a sequence of the first.
         shared_with_label: How many of them equal a sequence of the first that has the same label there.
+        unseen_steps: How many of its steps are symbols that never stand in the first. A vocabulary that was made before
+            the data were split knows them, but nothing is learned about them.
     """
 
     n: int
     shared: int
     shared_with_label: int
+    unseen_steps: int
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,7 +71,7 @@ class DataReport:
         ...     [("ab", "y"), ("ba", "y"), ("bac", "x")], vocabulary=train.vocabulary, classes=train.classes
         ... )
         >>> train.report(test).leakage
-        Leakage(n=3, shared=2, shared_with_label=1)
+        Leakage(n=3, shared=2, shared_with_label=1, unseen_steps=1)
         >>> test.report().unknown_steps
         1
     """
@@ -140,6 +143,7 @@ class DataReport:
             here = f"{other.shared:,} of {other.n:,} sequences of the other set ({_percent(other.shared / other.n)})"
             alike = f"{other.shared_with_label:,} ({_percent(other.shared_with_label / other.n)}) with the same label"
             facts.append(("leakage", f"{here} stand here too, {alike}"))
+            facts.append(("unseen", f"{other.unseen_steps:,} steps of the other set are symbols that never stand here"))
         return facts
 
 
@@ -204,7 +208,17 @@ def _leakage(dataset: "SequenceDataset", other: "SequenceDataset") -> Leakage:
         n=len(other),
         shared=int(np.isin(groups[own:], groups[:own]).sum()),
         shared_with_label=int(np.isin(pairs[own:], pairs[:own]).sum()),
+        unseen_steps=_unseen(dataset, other),
     )
+
+
+def _unseen(dataset: "SequenceDataset", other: "SequenceDataset") -> int:
+    """Count the steps of `other` whose symbol never stands in `dataset`."""
+    if dataset.vocabulary is None:  # features, or ids without a table
+        return 0
+    stands = np.zeros(len(dataset.vocabulary), bool)
+    stands[dataset.sequences.values.numpy()] = True
+    return int((~stands[other.sequences.values.numpy()]).sum())
 
 
 def _percent(part: float) -> str:

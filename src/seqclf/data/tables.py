@@ -73,6 +73,8 @@ def _checked(rows: Iterator[Row], path: Path, sequence: str, label: str) -> Iter
                 raise _wrong(path, line, f"{sequence!r} must be a string, or a list of strings or integers", value)
             if type(kind) not in {str, int}:
                 raise _wrong(path, line, f"{label!r} must be a string or an integer", kind)
+            if kind == "":
+                raise _wrong(path, line, f"{label!r} must not be empty", kind)
             yield value, kind
     except OSError as error:
         raise FileFormatError(f"table must be readable; got {error.strerror or error} at {path}.") from error

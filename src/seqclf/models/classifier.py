@@ -238,6 +238,10 @@ class RNNClassifier(nn.Module):
             >>> model.num_classes, model.vocab_size, model.classes
             (2, 10, ('Italian', 'Japanese'))
         """
+        if not isinstance(dataset, SequenceDataset):
+            raise InvalidArgumentError(
+                f"dataset must be a SequenceDataset; got {type(dataset).__name__}. Make it with from_pairs."
+            )
         options.setdefault("channels_first", dataset.channels_first)
         model = cls(
             len(dataset.classes),

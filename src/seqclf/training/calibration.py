@@ -25,6 +25,9 @@ def calibrate(model: RNNClassifier, validation_data: SequenceDataset, *, batch_s
     weights take it in, so nothing else changes. No prediction does, but probabilities, and whatever weighs them,
     such as `adjust_priors`, get better.
 
+    n sequences cannot show that a model is always right, even if it is on all of them. So each label is taken to be
+    right with n + 1 in n + 2: with few sequences no model becomes certain, and with many this changes nothing.
+
     Args:
         model: The trained model.
         validation_data: Labelled sequences that were not trained on, encoded with the model's vocabulary.
@@ -37,7 +40,8 @@ def calibrate(model: RNNClassifier, validation_data: SequenceDataset, *, batch_s
         InvalidDataError: `validation_data` do not fit the model.
 
     Source:
-        Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
+        Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, section 4.2. The targets
+        are those of Platt, Probabilistic Outputs for Support Vector Machines, 1999, section 2.2.
 
     Example:
         >>> from seqclf import RNNClassifier, SequenceDataset, calibrate, evaluate, fit
@@ -51,9 +55,12 @@ def calibrate(model: RNNClassifier, validation_data: SequenceDataset, *, batch_s
     """
     validation_data = admit("validation_data", model, validation_data)
     logits = compute_logits(model, validation_data.sequences, batch_size).double()
+    n, classes = logits.shape
+    smoothing = classes / max(classes - 1, 1) / (n + 2)  # which leaves 1 / (n + 2) for all wrong classes together
 
     def loss(log_temperature: float) -> float:
-        return float(cross_entropy(logits / math.exp(log_temperature), validation_data.labels))
+        scaled = logits / math.exp(log_temperature)
+        return float(cross_entropy(scaled, validation_data.labels, label_smoothing=min(smoothing, 1.0)))
 
     # The loss is convex in 1 / temperature, so it has one valley, which closing in from both sides finds.
     low, high = math.log(0.05), math.log(20.0)

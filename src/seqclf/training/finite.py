@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from seqclf.errors import TrainingError
+from seqclf.errors import InvalidArgumentError, TrainingError
 
 _SHOWN = 8  # how many sequences of a batch an error names
 
@@ -13,6 +13,15 @@ _SHOWN = 8  # how many sequences of a batch an error names
 def is_finite(gradients: Iterable[Tensor | None]) -> bool:
     """Tell whether all gradients are finite, by their sums: an infinite or undefined number leaves no finite sum."""
     return all(math.isfinite(float(gradient.sum())) for gradient in gradients if gradient is not None)
+
+
+def check_weights(model: nn.Module) -> None:
+    """Raise where a weight is infinite or undefined before training has begun: nothing would come of it."""
+    for name, weight in model.named_parameters():
+        if not bool(weight.detach().isfinite().all()):
+            raise InvalidArgumentError(
+                f"weights must be finite before training; got one that is not in {name}. Make or load the model anew."
+            )
 
 
 def refuse_update(model: nn.Module, logits: Tensor, indices: list[int], epoch: int, update: int) -> TrainingError:

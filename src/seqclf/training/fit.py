@@ -20,6 +20,7 @@ from seqclf.progress import progress_bar
 from seqclf.seeding import seeded
 from seqclf.training.checkpoint import Checkpoint, Checkpoints
 from seqclf.training.distributed import is_launched
+from seqclf.training.finite import check_weights
 from seqclf.training.history import History
 from seqclf.training.inference import admit, check_is_dataset
 from seqclf.training.interrupt import deferred_interrupts
@@ -131,6 +132,7 @@ def fit(
     if validation_data is not None:
         validation_data = admit("validation_data", model, validation_data)
     rule = _check_early_stopping(early_stopping, validation_data)
+    check_weights(model)
     weights = class_weights(class_weight, train)
     sampler = BucketBatchSampler(train.sequences.sizes, batch_size, max_tokens=max_tokens, seed=seed)
     model.to(resolve_device(device))

@@ -112,4 +112,10 @@ def output_of(state: object, rows: int, hidden_size: int) -> Tensor:
             f"a cell must return a tensor of shape (n, hidden_size) = ({rows}, {hidden_size}), or a tuple that starts "
             f"with one; got {got}. See the cell protocol in the documentation of RNNClassifier."
         )
+    if isinstance(state, tuple) and not all(isinstance(part, Tensor) for part in state):
+        kinds = ", ".join(type(part).__name__ for part in state)
+        raise InvalidArgumentError(
+            f"a cell that returns a tuple must return tensors alone, the output first; got ({kinds}). "
+            "Return the state, such as (h, c), not the output beside it."
+        )
     return output
