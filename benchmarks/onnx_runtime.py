@@ -54,7 +54,7 @@ def measure(model: RNNClassifier, names: list[str], rounds: int, threads: int) -
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(Path(folder) / "model.onnx", options)
-    predictor, few = Predictor(model), names[:: len(names) // 1000]
+    predictor, few = Predictor(model), names[:: max(1, len(names) // 1000)]
     ways: dict[str, Callable[[], object]] = {
         "bulk, onnxruntime": lambda: in_bulk(session, model, names),
         "bulk, seqclf": lambda: predict_proba(model, names),

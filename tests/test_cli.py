@@ -116,7 +116,7 @@ def test_answers_before_a_wrong_line_are_given(model: Path, chunk_size: int, run
     words = ["abba", "cab", "b", ""]
     code, out, err = run("predict", model, *words, "cab", "--chunk-size", chunk_size)
     assert (code, out.split()) == (1, predict(load(model), words[:3]))
-    assert err.startswith("seqclf: line 4: sequences must not be empty; got length 0. Remove it")
+    assert err.startswith("seqclf: sequences must not be empty; got length 0 (line 4). Remove it")
 
 
 @pytest.mark.parametrize("classes", [None, tuple(range(10, 22)), tuple("abcdefghijkl")])

@@ -186,6 +186,10 @@ def test_a_calibration_error_needs_confidences() -> None:
         result.calibration_error()
     with pytest.raises(InvalidArgumentError, match="bins must be an integer of at least 1; got 0"):
         result.calibration_error(0)
+    labels, sure = np.zeros(2, np.int64), np.array([0.5, np.nan])
+    result = Evaluation(np.ones(2), labels, labels, ("a",), confidences=sure)
+    with pytest.raises(InvalidArgumentError, match=r"confidences must be numbers; got nan \(sequence 1\)"):
+        result.reliability()
 
 
 def test_confidences_are_those_of_predict_proba() -> None:

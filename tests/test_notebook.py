@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 
 from seqclf import Evaluation, SequenceDataset
+from seqclf.notebook import html_table
 
 
 class _Cells(HTMLParser):
@@ -35,6 +36,7 @@ def test_an_evaluation_shows_each_class() -> None:
     header = ["class", "precision", "recall", "F1", "support"]
     assert found.cells == [*header, "<script>", "1.000", "0.500", "0.667", "2", "b & c", "0.667", "1.000", "0.800", "2"]
     assert "accuracy=75.0 %" in result._repr_html_()
+    assert _Cells(html_table(["<b>"], ["a"], [])).others == set()
 
 
 def test_a_report_shows_what_it_prints() -> None:

@@ -1,6 +1,7 @@
 """Pictures: what they show, and what they say without matplotlib."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,10 +96,26 @@ def test_a_reliability_diagram_shows_what_is_right_in_each_bin() -> None:
     assert before.get_label() == f"before, calibration error {result.calibration_error(2):.3f}"
     assert lower.patches[0].get_data().values.tolist() == [0, 100]
     assert axes_of(plot_calibration(result))[0].lines[1].get_label().startswith("calibration error")
+    assert "mine" in plot_calibration({1: result}, title="mine").get_suptitle()  # any name will do
     with pytest.raises(InvalidArgumentError, match="result must hold at least one evaluation; got none"):
         plot_calibration({})
     with pytest.raises(InvalidArgumentError, match="bins must be an integer of at least 1; got 0"):
         plot_calibration(result, bins=0)
+
+
+def test_dollars_are_no_formulas(tmp_path: Path) -> None:
+    labels, sure = np.array([0, 1]), np.array([0.9, 0.8])
+    result = Evaluation(np.ones(2), labels, labels, ("$\\bad$", "b"), confidences=sure)
+    dataset = SequenceDataset.from_pairs([("ab", "$\\bad$"), ("b", "x")])
+    for figure in (plot_confusion(result), plot_calibration({"$\\bad$": result}), plot_lengths(dataset)):
+        figure.savefig(tmp_path / "picture.png")
+
+
+def test_bins_over_powers_of_ten_hold_whole_steps() -> None:
+    dataset = SequenceDataset.from_pairs([("a" * length, "x") for length in range(1, 161)])
+    heights = [bar.get_height() for bar in axes_of(plot_lengths(dataset))[0].patches]
+    assert sum(heights) == 160
+    assert min(heights) > 0
 
 
 def study(grid: Any, **options: Any) -> StudyResult:

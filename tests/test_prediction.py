@@ -21,6 +21,7 @@ from seqclf import (
     predict_proba,
 )
 from seqclf.models import cached, shared
+from seqclf.models.cached import CachedPrefixes
 from seqclf.models.execution.fused.running import RunningLayers
 from seqclf.models.execution.prefix_tree import Ids, build_tree
 from seqclf.models.shared import SharedPrefixes, shares_prefixes
@@ -181,6 +182,75 @@ def test_single_sequences_go_whole_where_it_pays(
     assert calls == [len(text)] * is_whole
 
 
+def test_float_sequences_go_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    original = WholeSequences.logits
+
+    def counted(self: Any, steps: Any) -> Any:
+        calls.append(len(steps))
+        return original(self, steps)
+
+    monkeypatch.setattr(WholeSequences, "logits", counted)
+    model, sequence = RNNClassifier(3, input_size=2, hidden_size=4, cell="gru", seed=0).double(), np.ones((5, 2))
+    np.testing.assert_allclose(Predictor(model).predict_proba(sequence), predict_proba(model, [sequence])[0])
+    assert calls == [5]
+
+
+def _projected(model: RNNClassifier) -> None:
+    model.encoder = nn.LSTM(3, 4, proj_size=3, batch_first=True, dtype=torch.float64)
+
+
+def _unbiased(model: RNNClassifier) -> None:
+    model.encoder = nn.GRU(3, 3, bias=False, batch_first=True, dtype=torch.float64)
+
+
+def _unbiased_head(model: RNNClassifier) -> None:
+    model.head = nn.Linear(3, 3, bias=False, dtype=torch.float64)
+
+
+def _deep_head(model: RNNClassifier) -> None:
+    class Squashed(nn.Linear):
+        def forward(self, pooled: Tensor) -> Tensor:
+            return torch.tanh(super().forward(pooled))
+
+    model.head = Squashed(3, 3, dtype=torch.float64)
+
+
+class GradientPooling(nn.Module):
+    """Needs a gradient to pool."""
+
+    def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
+        with torch.enable_grad():
+            own = states.detach().clone().requires_grad_()
+            (gradient,) = torch.autograd.grad(own.square().sum(), own)
+        return gradient.sum(1)
+
+
+def _own_pooling(model: RNNClassifier) -> None:
+    model.pooling = GradientPooling()
+    model.pooling_names = ()
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+@pytest.mark.parametrize("change", [_projected, _unbiased, _unbiased_head, _deep_head, _own_pooling])
+def test_models_with_other_parts_are_answered_as_they_are(change: Any, pooling: Any) -> None:
+    model = make(pooling=pooling)
+    change(model.eval())
+    np.testing.assert_allclose(Predictor(model).predict_proba("abc"), predict_proba(model, ["abc"])[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_numbers_without_bound_warn_no_more_than_in_a_batch(pooling: Any) -> None:
+    model = make(cell="rnn_relu", pooling=pooling, empty="skip").float()
+    with torch.no_grad():
+        for weight in model.encoder.parameters():
+            weight.fill_(30.0)
+    assert np.isnan(Predictor(model).predict_proba("abc" * 60)).all()
+    assert np.isnan(predict_proba(model, ["abc" * 60])).all()
+    assert Predictor(model).predict("abc" * 60) == predict(model, ["abc" * 60])[0]
+    assert Predictor(model).predict("") is None
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_predictor_is_as_exact_in_float32(cell: Any) -> None:
     model = RNNClassifier(3, vocab_size=5, vocabulary=LETTERS, cell=cell, hidden_size=64, num_layers=2, seed=0)
@@ -204,7 +274,8 @@ def test_something_is_shared_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     predict(model, ["abca", "abcb", "abcc", "abca"] * 5)
     assert sum(steps) == 6  # a, ab, abc, and three ends
     predictor = Predictor(model)
-    (memory,) = predictor._cached.memories
+    assert isinstance(predictor._steps, CachedPrefixes)
+    (memory,) = predictor._steps.memories
     for text in ("abca", "abcb", "abca"):
         predictor.predict(text)
     assert memory.kept == 5

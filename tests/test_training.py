@@ -255,7 +255,7 @@ def test_errors_tell_where_a_sequence_stands_in_what_was_given(options: Any, emp
     model = RNNClassifier.for_dataset(data, hidden_size=4, empty=empty, seed=0)
     with torch.no_grad():
         model.head.weight.fill_(3e38)  # finite, which the logits will not be
-        model.encoder.bias_ih_l0.fill_(9.0)
+        nn.init.constant_(model.encoder.get_parameter("bias_ih_l0"), 9.0)
     with pytest.raises(TrainingError) as caught:
         fit(model, data, epochs=1, batch_size=9, progress=False, device="cpu", **options)
     left = [index for index in range(5) if texts[index] and options.get("sample_weight", [1] * 5)[index]]

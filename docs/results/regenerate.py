@@ -33,6 +33,7 @@ COMMANDS = {
     "law": "-m pytest -q tests/test_batching_law.py --hypothesis-profile=thorough",  # writes SEQCLF_LAW_TABLE
     "cells": "-m benchmarks.cells --output {output}/table.md",
     "onnx": "-m benchmarks.onnx_runtime --data {data} --output {output}/table.md",
+    "tutorial": "-m benchmarks.tutorial --data {data} --output {output}/table.md",
     "calibration": "-m benchmarks.calibration --data {data} --output {output}/table.md",
 }
 PUBLISHED = [

@@ -30,7 +30,7 @@ from seqclf.training.calibration import calibrate
 from seqclf.training.evaluate import evaluate
 from seqclf.training.evaluation import Evaluation
 from seqclf.training.fit import fit
-from seqclf.training.inference import check_encodes, predict_proba
+from seqclf.training.inference import check_encodes, encode_for, predict_proba
 from seqclf.training.stopping import EarlyStopping
 
 __all__ = ["main"]
@@ -235,26 +235,40 @@ def _predict(arguments: argparse.Namespace) -> None:
 def _answers(model: RNNClassifier, lines: list[str], done: int) -> Iterator[tuple[Any, Any]]:
     """Yield each sequence and its probabilities; where one is wrong, the answers before it come before the error."""
     read = str if model.vocabulary is not None and model.vocabulary.is_text else _tokens
+    wrong = None
     try:
         sequences = [read(line) for line in lines]
-        answers = list(zip(sequences, predict_proba(model, sequences), strict=True))
+        rows = predict_proba(model, sequences)
     except InvalidDataError:
-        answers = []
-    yield from answers
-    for number, line in enumerate(lines[len(answers) :], start=done + 1):
+        sequences, wrong = _until_wrong(model, read, lines, done)
+        rows = predict_proba(model, sequences)
+    yield from zip(sequences, rows, strict=True)
+    if wrong is not None:
+        raise wrong
+
+
+def _until_wrong(
+    model: RNNClassifier, read: Callable[[str], Any], lines: list[str], done: int
+) -> tuple[list[Any], InvalidDataError | None]:
+    """Return the sequences before the first that the model cannot take, and the error, which names its line."""
+    sequences: list[Any] = []
+    for number, line in enumerate(lines, start=done + 1):
         try:
             sequence = read(line)
-            (row,) = predict_proba(model, [sequence])
+            encode_for(model, [sequence])
         except InvalidDataError as error:
-            what = str(error).replace(" (sequence 0)", "")  # the line says where
-            raise InvalidDataError(f"line {number}: {what}") from None
-        yield sequence, row
+            before, found, after = str(error).rpartition("(sequence 0")
+            return sequences, InvalidDataError(
+                f"{before}(line {number}{after}" if found else f"{error} (Line {number}.)"
+            )
+        sequences.append(sequence)
+    return sequences, None
 
 
 def _tokens(line: str) -> list[Any]:
     try:
         tokens = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         tokens = None
     if not isinstance(tokens, list):
         raise InvalidDataError(

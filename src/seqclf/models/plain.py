@@ -4,7 +4,6 @@ import torch
 from torch import nn
 
 from seqclf.models.classifier import RNNClassifier
-from seqclf.models.encoder import CellEncoder
 from seqclf.models.pooling import LastPooling
 
 
@@ -28,12 +27,17 @@ def has_plain_encoder(model: RNNClassifier) -> bool:
         and model.execution in ("auto", "fused")
         and model.device.type == "cpu"
         and not torch.is_autocast_enabled("cpu")
-        and not isinstance(model.encoder, CellEncoder)
+        and _is_usual(model.encoder)
         and (model.features is not None or model.vectors is not None)
         and dtype in (torch.float32, torch.float64)
         and all(parameter.dtype == dtype for parameter in model.parameters())
         and not any(_is_watched(module) for module in model.modules())
     )
+
+
+def _is_usual(encoder: nn.Module) -> bool:
+    """Tell whether an encoder is one that torch has and this library makes: with biases, and nothing projected."""
+    return type(encoder) in {nn.LSTM, nn.GRU, nn.RNN} and bool(encoder.bias) and not encoder.proj_size
 
 
 def _is_watched(module: nn.Module) -> bool:

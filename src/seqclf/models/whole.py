@@ -12,34 +12,34 @@ from seqclf.models.execution.numpy_steps import Array, NumpyEncoder, NumpyHead
 from seqclf.models.plain import has_plain_encoder
 from seqclf.models.pooling import LastPooling
 
-# Steps of all layers and directions, after which torch's kernel for whole LSTMs is faster; its others never are.
+# Steps of all layers and directions, after which torch's kernel for whole LSTMs is faster; its others are not, up to
+# the 512 features that were measured.
 _MOST_STEPS = {"LSTM": 64}
 
 
-def reads_whole(model: RNNClassifier) -> bool:
-    """Tell whether `WholeSequences` can stand for a model."""
+def most_steps(model: RNNClassifier) -> int:
+    """Return how long a sequence may be for single steps in NumPy to stand for a forward call; 0 if they cannot."""
     knows_all = model.vectors is None or len(model.vectors) == model.vocab_size
-    return has_plain_encoder(model) and type(model.head) is nn.Linear and knows_all
+    has_head = type(model.head) is nn.Linear and model.head.bias is not None
+    if not (knows_all and has_head and has_plain_encoder(model)):
+        return 0
+    most = _MOST_STEPS.get(cast(nn.RNNBase, model.encoder).mode, sys.maxsize)
+    return most // (model.num_layers * (2 if model.bidirectional else 1))
 
 
 class WholeSequences:
     """A model over single sequences, with the weights that it has when this is made.
 
     Args:
-        model: One that `reads_whole`, in eval mode.
-
-    Attributes:
-        longest: How many steps a sequence may have for this to pay.
+        model: One that has `most_steps`, in eval mode.
     """
 
     def __init__(self, model: RNNClassifier) -> None:
-        encoder = cast(nn.RNNBase, model.encoder)
         self.model = model
-        self.encoder = NumpyEncoder(encoder, model.vectors)
+        self.encoder = NumpyEncoder(cast(nn.RNNBase, model.encoder), model.vectors)
         self.head = NumpyHead(model.head)
-        self.longest = _MOST_STEPS.get(encoder.mode, sys.maxsize) // sum(map(len, self.encoder.layers))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def logits(self, steps: Array) -> Array:
         """Return the logits (C,) of one sequence, which is not empty: ids (T,) or features (T, F)."""
         if self.model.features is not None:

@@ -1,13 +1,13 @@
 """What a model confuses, and whether it is as sure as it is right."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seqclf.checks import check_int
 from seqclf.errors import InvalidArgumentError
-from seqclf.plotting.style import MARKERS, PALETTE, new_figure
+from seqclf.plotting.style import MARKERS, PALETTE, new_figure, plain_text
 from seqclf.training.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def plot_confusion(result: Evaluation, *, title: str = "") -> "Figure":
         if share >= 0.005:
             shade = "white" if share > 0.55 else "black"
             axes.text(column, row, f"{share * 100:.0f}", ha="center", va="center", fontsize=8, color=shade)
-    names = [str(label) for label in result.classes]
+    names = [plain_text(label) for label in result.classes]
     axes.set_xticks(range(size), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(size), [f"{name} ({total:,})" for name, total in zip(names, matrix.sum(1), strict=True)])
     axes.set_xlabel("predicted class")
@@ -58,7 +58,7 @@ def plot_confusion(result: Evaluation, *, title: str = "") -> "Figure":
     return figure
 
 
-def plot_calibration(result: Evaluation | Mapping[str, Evaluation], *, bins: int = 15, title: str = "") -> "Figure":
+def plot_calibration(result: Evaluation | Mapping[Any, Evaluation], *, bins: int = 15, title: str = "") -> "Figure":
     """Draw a reliability diagram: how often answers are right that the model is so and so sure of.
 
     A model whose probabilities can be believed lies on the diagonal; below it, it is surer than it is right. Under the
@@ -98,10 +98,18 @@ def plot_calibration(result: Evaluation | Mapping[str, Evaluation], *, bins: int
     for number, (name, one) in enumerate(results.items()):
         counts, confidence, accuracy = one.reliability(bins)
         style = {"color": PALETTE[number % len(PALETTE)]}
-        label = f"{name + ', ' if name else ''}calibration error {one.calibration_error(bins):.3f}"
+        label = f"{plain_text(name) + ', ' if name != '' else ''}calibration error {one.calibration_error(bins):.3f}"
         known = counts > 0
         marker = MARKERS[number % len(MARKERS)]
-        upper.plot(100 * confidence[known], 100 * accuracy[known], marker=marker, markersize=5, label=label, **style)
+        upper.plot(
+            100 * confidence[known],
+            100 * accuracy[known],
+            marker=marker,
+            markersize=5,
+            label=label,
+            clip_on=False,
+            **style,
+        )
         lower.stairs(100 * counts / counts.sum(), edges, fill=len(results) == 1, linewidth=1.5, **style)
     upper.set_ylabel("part that is right (%)")
     upper.legend(loc="upper left", frameon=False)

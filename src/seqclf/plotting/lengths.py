@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidDataError
-from seqclf.plotting.style import PALETTE, new_figure
+from seqclf.plotting.style import PALETTE, new_figure, plain_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def plot_lengths(dataset: SequenceDataset, *, title: str = "") -> "Figure":
         ['y (1)', 'x (2)']
     """
     if len(dataset) == 0:
-        raise InvalidDataError("dataset must hold at least one sequence to be drawn; got none.")
+        raise InvalidDataError("dataset must hold at least one sequence to be drawn; got none. Check the split.")
     lengths = dataset.lengths.numpy()
     own = _by_class(dataset)
     figure = new_figure(width=9.5, height=max(3.6, 1.2 + 0.26 * len(own)))
@@ -70,7 +70,7 @@ def _by_class(dataset: SequenceDataset) -> list[tuple[str, Counts]]:
     lengths, labels = dataset.lengths.numpy(), dataset.labels.numpy()
     counts = np.bincount(labels, minlength=len(dataset.classes))
     shown = [index for index in np.argsort(-counts, kind="stable")[:_MOST_CLASSES] if counts[index]]
-    own = [(f"{dataset.classes[index]} ({counts[index]:,})", lengths[labels == index]) for index in shown]
+    own = [(f"{plain_text(dataset.classes[index])} ({counts[index]:,})", lengths[labels == index]) for index in shown]
     return sorted(own, key=lambda pair: float(np.median(pair[1])))
 
 
@@ -93,6 +93,6 @@ def _bins(lengths: Counts) -> npt.NDArray[np.floating[Any]]:
     """Return the edges of a histogram: one bin for each length, while that is not too many."""
     low, high = int(lengths.min()), int(lengths.max())
     if _is_wide(lengths):
-        return np.geomspace(low, high + 1, _MOST_BINS + 1)
+        return np.unique(np.geomspace(low, high + 1, _MOST_BINS + 1).round()) - 0.5  # whole steps in each
     width = -(-(high - low + 1) // _MOST_BINS)
     return np.arange(low, high + 1 + width, width) - 0.5

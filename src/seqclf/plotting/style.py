@@ -12,6 +12,11 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
+def plain_text(label: object) -> str:
+    """Return a label as text in which dollars are no formula."""
+    return str(label).replace("$", r"\$")
+
+
 def new_figure(width: float, height: float) -> "Figure":
     """Return an empty figure that belongs to no window and no global state."""
     try:

@@ -150,6 +150,12 @@ class Evaluation:
             raise InvalidArgumentError(
                 "confidences must be known to tell a calibration error; got None. Measure with evaluate."
             )
+        if not np.isfinite(self.confidences).all():
+            index = int(np.flatnonzero(~np.isfinite(self.confidences))[0])
+            raise InvalidArgumentError(
+                f"confidences must be numbers; got {self.confidences[index]} (sequence {index}). The weights of the "
+                "model have gone wrong: train it with a lower learning rate."
+            )
         return self.confidences
 
     @property

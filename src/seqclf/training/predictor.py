@@ -16,7 +16,7 @@ from seqclf.errors import InvalidDataError
 from seqclf.models.cached import CachedPrefixes
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.shared import shares_prefixes
-from seqclf.models.whole import WholeSequences, reads_whole
+from seqclf.models.whole import WholeSequences, most_steps
 from seqclf.training.inference import check_encodes, compute_logits, encode_for, labels_of
 
 __all__ = ["Predictor"]
@@ -59,13 +59,19 @@ class Predictor:
     def __init__(self, model: RNNClassifier) -> None:
         check_encodes(model)
         self._model = copy.deepcopy(model).eval()
-        self._whole = WholeSequences(self._model) if reads_whole(self._model) else None
-        self._cached = CachedPrefixes(self._model) if self._whole is not None and shares_prefixes(self._model) else None
+        self._longest = most_steps(self._model)
+        self._steps: CachedPrefixes | WholeSequences | None = None
+        if self._longest:
+            self._steps = (CachedPrefixes if shares_prefixes(self._model) else WholeSequences)(self._model)
 
     def predict(self, sequence: Any) -> Any:
         """Return the most probable label of one sequence; otherwise as the function `predict`."""
         logits = self._logits(sequence)
-        if self._model.empty == "skip" and np.isnan(logits).all():
+        if (
+            self._model.empty == "skip"
+            and np.isnan(logits).all()
+            and not len(encode_for(self._model, [sequence]).values)
+        ):
             return None
         best = int(logits.argmax())
         return best if self._model.classes is None else self._model.classes[best]
@@ -108,16 +114,25 @@ class Predictor:
             start += len(chunk)
 
     def _logits(self, sequence: Any) -> Probabilities:
-        steps: Any
-        if self._whole is not None and self._model.vocabulary is not None:
-            steps = encode_one(sequence, self._model.vocabulary)
-            if 0 < len(steps) <= self._whole.longest:
-                return self._whole.logits(np.array(steps)) if self._cached is None else self._cached.logits(steps)
+        if self._steps is None:
+            return self._forward(encode_for(self._model, [sequence]))
+        if self._model.vocabulary is not None:
+            ids = encode_one(sequence, self._model.vocabulary)
+            if 0 < len(ids) <= self._longest:
+                return self._compute(ids if isinstance(self._steps, CachedPrefixes) else np.array(ids))
         store = encode_for(self._model, [sequence])
-        if self._whole is not None and 0 < len(store.values) <= self._whole.longest:
-            return self._whole.logits(store.values.numpy())
+        if self._model.vocabulary is None and 0 < len(store.values) <= self._longest:
+            return self._compute(store.values.numpy())
+        return self._forward(store)
+
+    def _compute(self, steps: Any) -> Probabilities:
+        assert self._steps is not None
+        with np.errstate(over="ignore", invalid="ignore"):  # torch says nothing of numbers without bound either
+            return self._steps.logits(steps)
+
+    def _forward(self, store: Ragged) -> Probabilities:
         logits: Probabilities = compute_logits(self._model, store, 1)[0].numpy()
         return logits
 
     def __repr__(self) -> str:
-        return f"Predictor({self._model.num_classes} classes, {'fast' if self._whole else 'by forward calls'})"
+        return f"Predictor({self._model.num_classes} classes, {'fast' if self._longest else 'by forward calls'})"
