@@ -530,7 +530,7 @@ def test_a_damaged_cache_file_is_named(tmp_path: Path) -> None:
         "[]",
         json.dumps(content | {"key": {}}),
         json.dumps(content | {"history": "x"}),
-        json.dumps(content | {"results": {"test": {"losses": [1.0], "predictions": [1]}}}),
+        json.dumps(content | {"results": {"test": {"losses": [1.0], "predictions": [1], "confidences": [1.0]}}}),
     ]
     for damage in damages:
         path.write_text(damage)
