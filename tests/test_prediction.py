@@ -153,6 +153,20 @@ def test_a_predictor_of_features_gives_the_answers_of_one_sequence_at_a_time(
         np.testing.assert_allclose(predictor.predict_proba(sequence), expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.fixture
+def whole_lengths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of the sequences that single steps were made for, while a test runs."""
+    lengths: list[int] = []
+    original = WholeSequences.logits
+
+    def counted(self: Any, steps: Any) -> Any:
+        lengths.append(len(steps))
+        return original(self, steps)
+
+    monkeypatch.setattr(WholeSequences, "logits", counted)
+    return lengths
+
+
 @pytest.mark.parametrize(
     ("options", "text", "is_whole"),
     [
@@ -166,34 +180,18 @@ def test_a_predictor_of_features_gives_the_answers_of_one_sequence_at_a_time(
     ],
 )
 def test_single_sequences_go_whole_where_it_pays(
-    options: dict[str, Any], text: str, is_whole: bool, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], text: str, is_whole: bool, whole_lengths: list[int]
 ) -> None:
     """Without this, the laws above would hold for forward calls alone."""
-    calls: list[int] = []
-    original = WholeSequences.logits
-
-    def counted(self: Any, steps: Any) -> Any:
-        calls.append(len(steps))
-        return original(self, steps)
-
-    monkeypatch.setattr(WholeSequences, "logits", counted)
     model = make(**options)
     np.testing.assert_allclose(Predictor(model).predict_proba(text), predict_proba(model, [text])[0], rtol=1e-9)
-    assert calls == [len(text)] * is_whole
+    assert whole_lengths == [len(text)] * is_whole
 
 
-def test_float_sequences_go_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[int] = []
-    original = WholeSequences.logits
-
-    def counted(self: Any, steps: Any) -> Any:
-        calls.append(len(steps))
-        return original(self, steps)
-
-    monkeypatch.setattr(WholeSequences, "logits", counted)
+def test_float_sequences_go_whole(whole_lengths: list[int]) -> None:
     model, sequence = RNNClassifier(3, input_size=2, hidden_size=4, cell="gru", seed=0).double(), np.ones((5, 2))
     np.testing.assert_allclose(Predictor(model).predict_proba(sequence), predict_proba(model, [sequence])[0])
-    assert calls == [5]
+    assert whole_lengths == [5]
 
 
 def _projected(model: RNNClassifier) -> None:

@@ -143,7 +143,10 @@ class DataReport:
             here = f"{other.shared:,} of {other.n:,} sequences of the other set ({_percent(other.shared / other.n)})"
             alike = f"{other.shared_with_label:,} ({_percent(other.shared_with_label / other.n)}) with the same label"
             facts.append(("leakage", f"{here} stand here too, {alike}"))
-            facts.append(("unseen", f"{other.unseen_steps:,} steps of the other set are symbols that never stand here"))
+            if other.unseen_steps:
+                facts.append(
+                    ("unseen", f"{other.unseen_steps:,} steps of the other set are symbols that never stand here")
+                )
         return facts
 
 

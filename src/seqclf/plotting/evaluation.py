@@ -97,20 +97,11 @@ def plot_calibration(result: Evaluation | Mapping[Any, Evaluation], *, bins: int
     upper.plot([0, 100], [0, 100], color="0.6", linestyle="--", linewidth=1)
     for number, (name, one) in enumerate(results.items()):
         counts, confidence, accuracy = one.reliability(bins)
-        style = {"color": PALETTE[number % len(PALETTE)]}
+        colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
         label = f"{plain_text(name) + ', ' if name != '' else ''}calibration error {one.calibration_error(bins):.3f}"
-        known = counts > 0
-        marker = MARKERS[number % len(MARKERS)]
-        upper.plot(
-            100 * confidence[known],
-            100 * accuracy[known],
-            marker=marker,
-            markersize=5,
-            label=label,
-            clip_on=False,
-            **style,
-        )
-        lower.stairs(100 * counts / counts.sum(), edges, fill=len(results) == 1, linewidth=1.5, **style)
+        x, y = (100 * part[counts > 0] for part in (confidence, accuracy))
+        upper.plot(x, y, marker=marker, markersize=5, label=label, clip_on=False, color=colour)
+        lower.stairs(100 * counts / counts.sum(), edges, fill=len(results) == 1, linewidth=1.5, color=colour)
     upper.set_ylabel("part that is right (%)")
     upper.legend(loc="upper left", frameon=False)
     lower.set_xlabel("how sure the model is (%)")

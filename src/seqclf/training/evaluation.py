@@ -104,7 +104,7 @@ class Evaluation:
             bins: How many.
 
         Raises:
-            InvalidArgumentError: `bins` is not a number from 1 up, or the confidences are not known.
+            InvalidArgumentError: `bins` is not a number from 1 up, or the confidences are not known, or are no numbers.
 
         Source:
             Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, equation 3.

@@ -28,10 +28,10 @@ class Predictor:
     r"""Predicts for sequences as they come: one, as fast as can be; or a stream without end, in bounded memory.
 
     It takes a copy of the model, and so does not follow if the model is trained on. A model of a built-in cell answers
-    a single short sequence about twice as fast as by a forward call: what symbols give to the gates is computed
-    beforehand, and single steps go without torch. One of symbols that reads forwards, or in one layer both ways, and
-    pools `"last"`, keeps states after beginnings that were seen lately as well, and is several times as fast. Long
-    sequences of an LSTM, and models of other cells, go by a forward call.
+    a single short sequence two to five times as fast as by a forward call, mostly: what symbols give to the gates is
+    computed beforehand, and single steps go without torch. One of symbols that reads forwards, or in one layer both
+    ways, and pools `"last"`, also keeps states after beginnings that were seen lately. Long sequences of an LSTM, and
+    models of other cells, go by a forward call.
     The answers are those of `predict` and `predict_proba`. Several threads may ask one predictor.
 
     Args:
