@@ -22,9 +22,9 @@ ROOMS = [
     ["data.ragged"],
     [
         "data.batch",
-        "data.convert",
         "data.duplicates",
         "data.encode",
+        "data.labels",
         "data.sampling",
         "data.split",
         "data.sources",
@@ -39,6 +39,7 @@ ROOMS = [
     ["models.layout"],
     ["models.dropout", "models.encoder", "models.features", "models.inputs", "models.pooling"],
     ["models.execution"],
+    ["models.options"],
     ["models.classifier", "models.stream"],
     ["models.explain", "models.plain"],
     ["models.direct", "models.shared"],

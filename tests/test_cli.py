@@ -60,6 +60,7 @@ def model(tmp_path: Path, table: Path) -> Path:
 def test_train_is_what_the_library_does(table: Path, tmp_path: Path, run: Run) -> None:
     path = tmp_path / "new.safetensors"
     options = ["--hidden-size", 8, "--epochs", 4, "--cell", "gru", "--pooling", "last", "max", "--batch-size", 8]
+    options += ["--learning-rate", 0.003]
     options += ["--bidirectional", "--num-layers", 2, "--dropout", 0.1, "--balanced", "--seed", 3, "--patience", 2]
     code, out, err = run("train", table, *COLUMNS, "--output", path, "--json", "--quiet", *options)
     assert code == 0
@@ -71,7 +72,14 @@ def test_train_is_what_the_library_does(table: Path, tmp_path: Path, run: Run) -
         train, cell="gru", hidden_size=8, num_layers=2, bidirectional=True, dropout=0.1, pooling=("last", "max"), seed=3
     )
     stopping = EarlyStopping(patience=2)
-    given: dict[str, Any] = {"epochs": 4, "batch_size": 8, "class_weight": "balanced", "seed": 3, "progress": False}
+    given: dict[str, Any] = {
+        "learning_rate": 0.01,
+        "epochs": 4,
+        "batch_size": 8,
+        "class_weight": "balanced",
+        "seed": 3,
+        "progress": False,
+    }
     fit(by_hand, train, validation_data=validation, early_stopping=stopping, **given)
     calibrate(by_hand, validation)
     assert (predict_proba(load(path), WORDS) == predict_proba(by_hand.cpu(), WORDS)).all()
@@ -97,6 +105,13 @@ def test_evaluate(table: Path, model: Path, run: Run) -> None:
     assert 0 <= found["calibration_error"] <= 1
 
 
+def test_classes_that_are_nowhere_are_not_shown(model: Path, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "few.csv").write_text("word,letter\nabba,a\n", encoding="utf-8")
+    assert [line.split()[0] for line in run("evaluate", model, tmp_path / "few.csv", *COLUMNS)[1].splitlines()[4:]] == [
+        "a"
+    ]
+
+
 def test_predict(model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["abba", "cab", "b?"]
     labels = predict(load(model), words)
@@ -109,6 +124,30 @@ def test_predict(model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     assert [one["sequence"] for one in read] == words
     assert [one["label"] for one in read] == labels
     assert [one["probability"] for one in read] == pytest.approx(probable.tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("top", [1, 2, 3, 9])
+def test_the_likeliest_labels_come_first(model: Path, run: Run, top: int) -> None:
+    words = ["abba", "c?b"]
+    expected = [
+        sorted(zip("abc", row.tolist(), strict=True), key=lambda pair: -pair[1])[:top]
+        for row in predict_proba(load(model), words)
+    ]
+    lines = ["\t".join(f"{label}\t{part:.3f}" for label, part in pairs) for pairs in expected]
+    assert run("predict", model, *words, "--top", top)[1].splitlines() == lines
+    for line, pairs in zip(
+        run("predict", model, *words, "--top", top, "--json")[1].splitlines(), expected, strict=True
+    ):
+        answer = json.loads(line)
+        assert [(one["label"], one["probability"]) for one in answer["top"]] == [
+            (label, pytest.approx(part, abs=1e-6)) for label, part in pairs
+        ]
+        assert answer["label"] == pairs[0][0]
+
+
+def test_no_labels_are_no_wish(model: Path, run: Run) -> None:
+    code, out, err = run("predict", model, "abba", "--top", 0)
+    assert (code, out, err) == (2, "", "seqclf: top must be an integer of at least 1; got 0.\n")
 
 
 @pytest.mark.parametrize("chunk_size", [1, 2, 3, 100])
@@ -146,6 +185,8 @@ def test_what_a_model_skips_has_no_label(tmp_path: Path, run: Run) -> None:
     assert json.loads(run("predict", tmp_path / "model", "", "--json")[1]) == {"sequence": "", "label": None}
     assert run("predict", tmp_path / "model", "")[1] == "\n"
     assert run("predict", tmp_path / "model", "", "--proba")[1] == "\t\n"
+    assert run("predict", tmp_path / "model", "", "--top", 2)[1] == "\t\n"
+    assert json.loads(run("predict", tmp_path / "model", "", "--json", "--top", 2)[1])["top"] == []
 
 
 @pytest.mark.parametrize("empty", ["zero", "skip"])

@@ -241,9 +241,16 @@ def test_bad_test_sizes(test_size: Any) -> None:
 def test_a_split_that_leaves_a_side_empty() -> None:
     dataset = SequenceDataset.from_pairs([("a", 0)] * 4)
     with pytest.raises(
-        InvalidArgumentError, match=r"got 0\.2, which leaves the test side of 4 samples \(1 groups\) empty"
+        InvalidArgumentError,
+        match=r"got 0\.2, which leaves the test side of 4 samples empty \(distinct: 1; the largest",
     ):
         dataset.split(0.2)
+    each_once = SequenceDataset.from_pairs([(letter, letter) for letter in "abcd"])
+    with pytest.raises(
+        InvalidArgumentError, match=r"distinct: 4; the largest of 4 classes has 1\)\. .* stratify=False"
+    ):
+        each_once.split(0.2)
+    assert len(each_once.split(0.25, stratify=False)[1]) == 1
     with pytest.raises(InvalidArgumentError, match=r"which leaves the training side"):
         dataset.split(0.9)
 

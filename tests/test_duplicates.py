@@ -115,10 +115,10 @@ def test_unknown_symbols_and_far_lengths_are_found() -> None:
 def test_the_report_reads_as_a_page() -> None:
     train = SequenceDataset.from_pairs([("ab", "x"), ("ab", "y"), ("ba", "y")])
     page = repr(train.report(train.subset([0])))
-    assert "3, of which 2 are different; the most frequent stands 2 times" in page
-    assert "1 sequences have several; at most 66.7 % accuracy" in page
-    assert "1 of 1 sequences of the other set (100.0 %) stand here too, 1 (100.0 %) with the same label" in page
-    assert "y             2          2   66.7 %" in page
+    assert "3, 2 of them distinct; the most frequent occurs 2 times" in page
+    assert "1 have several labels, so accuracy is 66.7 % at most" in page
+    assert "1 of 1 sequences of the other set (100.0 %) occur here too, 1 (100.0 %) with the same label" in page
+    assert "y             2         2   66.7 %" in page
 
 
 def test_the_page_in_full() -> None:
@@ -127,13 +127,13 @@ def test_the_page_in_full() -> None:
         [("ab", "x"), ("ba", "x"), ("aa", "y"), ("bb", "y")], vocabulary=train.vocabulary, classes=train.classes
     )
     page = repr(train.report(other))
-    assert "lengths      2 to 4, quartiles 2, 2, 2.5; 0 far out" in page
-    assert "2 of 4 sequences of the other set (50.0 %) stand here too, 1 (25.0 %) with the same label" in page
+    assert "lengths      2 to 4, quartiles 2, 2, 2.5; 0 outliers" in page
+    assert "2 of 4 sequences of the other set (50.0 %) occur here too, 1 (25.0 %) with the same label" in page
     table = page[page.index("\n\n") + 2 :].splitlines()
     assert table == [
-        "class    number  different     part",
-        "y             3          3   75.0 %",
-        "x             1          1   25.0 %",
+        "class     count  distinct    share",
+        "y             3         3   75.0 %",
+        "x             1         1   25.0 %",
     ]
     content = train.report(other).to_dict()
     assert content["class_counts"] == {"x": 1, "y": 3}

@@ -44,7 +44,7 @@ def test_a_report_shows_what_it_prints() -> None:
     report = dataset.report(dataset)
     found = _Cells(report._repr_html_())
     assert found.others == set()
-    header = ["class", "number", "different", "part"]
+    header = ["class", "count", "distinct", "share"]
     assert found.cells == [*header, "y", "2", "2", "66.7 %", "<b>", "1", "1", "33.3 %"]
     printed = repr(report).split("\n\n")[0].splitlines()
     for line in printed:

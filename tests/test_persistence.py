@@ -116,7 +116,7 @@ def test_truncated_anywhere(path: Path) -> None:
     content = path.read_bytes()
     for size in (0, 4, 8, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:size])
-        with pytest.raises(FileFormatError, match=r"model file must be whole; got .*model\.safetensors"):
+        with pytest.raises(FileFormatError, match=r"one that seqclf wrote, and whole; got .*model\.safetensors"):
             load(path)
 
 
@@ -171,9 +171,12 @@ def test_files_of_other_kinds(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
     with pytest.raises(FileFormatError, match=r"must be one that seqclf wrote as such; got another"):
         load(tmp_path / "other")
-    torch.save({"a": 1}, tmp_path / "pickle")
-    with pytest.raises(FileFormatError, match=r"model file must be whole"):
-        load(tmp_path / "pickle")
+    for is_zip, kind in ((True, "a zip archive, such as torch.save writes"), (False, "a pickle")):
+        torch.save({"a": 1}, tmp_path / "pickle", _use_new_zipfile_serialization=is_zip)
+        with pytest.raises(
+            FileFormatError, match=rf"model file must be one that seqclf wrote, and whole; got {kind} \("
+        ):
+            load(tmp_path / "pickle")
     with pytest.raises(FileFormatError, match=r"folder must exist to write m"):
         save(RNNClassifier(2, vocab_size=4), tmp_path / "missing" / "m")
 

@@ -183,7 +183,8 @@ def test_early_stopping_keeps_some_apart_and_no_sequence_on_both_sides() -> None
 
 def test_weights_and_other_optimisers_are_passed_on() -> None:
     weight = np.where(np.array(LABELS) == "starts a", 0.0, 1.0)
-    model = quick(optimizer=partial(torch.optim.SGD, lr=0.1), model_options={"empty": "zero"})
+    sgd = partial(torch.optim.SGD, lr=0.1)
+    model = quick(optimizer=sgd, learning_rate=None, model_options={"empty": "zero"})
     assert set(model.fit([*WORDS, ""], [*LABELS, "starts b"], [*weight, 1.0]).predict(WORDS)) == {"starts b"}
 
 

@@ -82,6 +82,14 @@ def test_a_stream_into_a_store(folder: Path) -> None:
     assert len(stored) == 2
 
 
+def test_semicolons_of_a_spreadsheet(folder: Path) -> None:
+    path = folder / "a.csv"
+    path.write_text('id;name;label\n1;"a;b";x\n2;c,d;y\n', encoding="utf-8-sig")
+    assert read(path) == [("a;b", "x"), ("c,d", "y")]
+    path.write_text("name,a;b,label\nab,1,x\n", encoding="utf-8")  # a comma among the names decides
+    assert read(path) == [("ab", "x")]
+
+
 CSV_ERRORS = {
     "": "must begin with the names of its columns; got nothing",
     "name,other\n": r"must have one column 'label'; got 0 among \['name', 'other'\]",

@@ -276,6 +276,29 @@ def test_what_the_model_raises_breaks_the_law_and_is_told() -> None:
     assert "a model must return logits of shape (5, C); got (10, 3)" in str(mixed)
 
 
+class OneArgument(Net):
+    def forward(self, inputs: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(inputs, torch.tensor([1]))
+
+
+class BreaksInTraining(Net):
+    def pool(self, states: Tensor, lengths: Tensor) -> Tensor:
+        if self.training:
+            raise RuntimeError("not for training")
+        return super().pool(states, lengths)
+
+
+def test_a_model_that_takes_nothing_is_refused_at_once() -> None:
+    message = (
+        r"model must take padded steps and lengths, .*; it raised TypeError: .*forward\(\) takes 2 pos.*\(in eval mode"
+    )
+    with pytest.raises(InvalidArgumentError, match=message) as caught:
+        verify_batching(OneArgument(), SEQUENCES)
+    assert isinstance(caught.value.__cause__, TypeError)
+    with pytest.raises(InvalidArgumentError, match=r"RuntimeError: not for training \(in train mode"):
+        verify_batching(BreaksInTraining(), SEQUENCES)
+
+
 class _MoreLogits(Net):
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         logits = super().forward(inputs, lengths)

@@ -21,6 +21,7 @@ DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "docs" / "names.md",
     ROOT / "docs" / "batching.md",
+    ROOT / "docs" / "answers.md",
     ROOT / "docs" / "ecosystem.md",
 ]
 COMMANDS = {

@@ -1,5 +1,6 @@
 """Checks of arguments that many modules share, so that each error reads alike."""
 
+import math
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any, TypeVar
@@ -21,6 +22,13 @@ def check_probability(name: str, value: Any) -> float:
     """Return `value` as a float in [0, 1), or raise."""
     if not isinstance(value, Real) or not 0 <= float(value) < 1:
         raise InvalidArgumentError(f"{name} must be a number from 0 up to, but not including, 1; got {value!r}.")
+    return float(value)
+
+
+def check_positive(name: str, value: Any) -> float:
+    """Return `value` as a finite float above 0, or raise."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
+        raise InvalidArgumentError(f"{name} must be a finite number above 0; got {value!r}.")
     return float(value)
 
 

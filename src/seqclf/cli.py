@@ -29,7 +29,7 @@ from seqclf.persistence import load, save
 from seqclf.training.calibration import calibrate
 from seqclf.training.evaluate import evaluate
 from seqclf.training.evaluation import Evaluation
-from seqclf.training.fit import fit
+from seqclf.training.fit import DEFAULT_LEARNING_RATE, fit
 from seqclf.training.inference import check_encodes, encode_for, predict_proba
 from seqclf.training.stopping import EarlyStopping
 
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ...     path = Path(folder) / "words.csv"
         ...     _ = path.write_text("word,label\n" + "ab,x\nba,y\naab,x\nbba,y\n" * 4, encoding="utf-8")
         ...     code = main(["report", str(path), "--sequence", "word", "--label", "label"])  # doctest: +ELLIPSIS
-        sequences    16, of which 4 are different; the most frequent stands 4 times
+        sequences    16, 4 of them distinct; the most frequent occurs 4 times
         ...
         >>> code
         0
@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         "sequences", nargs="*", help="strings (lists in JSON for a model of tokens); without any, stdin"
     )
     predict.add_argument("--proba", action="store_true", help="print the probability beside the label")
+    predict.add_argument("--top", type=int, metavar="K", help="print the K likeliest labels and their probabilities")
     predict.add_argument(
         "--chunk-size", type=int, help="how many lines to read before their answers (default: 4096; 1 in a terminal)"
     )
@@ -119,6 +120,7 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--empty", default="error", choices=get_args(EmptyPolicy), help=empty)
     train.add_argument("--epochs", type=int, default=20, help=f"the most epochs ({default})")
     train.add_argument("--batch-size", type=int, default=32, help=default)
+    train.add_argument("--learning-rate", type=float, default=DEFAULT_LEARNING_RATE, help=f"of AdamW ({default})")
     patience = "keep a tenth apart, stop after so many epochs without a better loss on it, and calibrate on it"
     train.add_argument("--patience", type=int, help=patience)
     train.add_argument("--balanced", action="store_true", help="let all classes count the same")
@@ -164,6 +166,7 @@ def _train(arguments: argparse.Namespace) -> None:
         validation_data=validation,
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
         class_weight="balanced" if arguments.balanced else None,
         early_stopping=early_stopping,
         seed=arguments.seed,
@@ -214,7 +217,10 @@ def _print_evaluation(result: Evaluation, *, as_json: bool) -> None:
     print(f"loss       {result.loss:.4f}")
     width = max(len(str(label)) for label in result.classes)
     print(f"{'':{width}}  precision  recall     f1  support")
-    for label, row in result.per_class.items():
+    answered = result.confusion_matrix.sum(0)
+    for (label, row), count in zip(result.per_class.items(), answered, strict=True):
+        if not (row.support or count):  # a class that is neither there nor answered
+            continue
         print(f"{label!s:{width}}  {row.precision:9.3f}  {row.recall:6.3f}  {row.f1:5.3f}  {row.support:7,}")
 
 
@@ -224,6 +230,8 @@ def _predict(arguments: argparse.Namespace) -> None:
     lines = iter(arguments.sequences) if arguments.sequences else _lines()
     default = 1 if sys.stdin.isatty() else 4096
     size = default if arguments.chunk_size is None else check_int("chunk_size", arguments.chunk_size)
+    if arguments.top is not None:
+        check_int("top", arguments.top)
     done = 0
     while chunk := list(islice(lines, size)):
         for sequence, row in _answers(model, chunk, done):
@@ -278,16 +286,20 @@ def _tokens(line: str) -> list[Any]:
 
 
 def _print_answer(sequence: Any, row: Any, model: RNNClassifier, arguments: argparse.Namespace) -> None:
-    best = int(row.argmax())
-    label = best if model.classes is None else model.classes[best]
-    is_known = not math.isnan(row[best])  # it is not for an empty sequence that the model skips
+    """Print the likeliest labels; nothing in their place for an empty sequence that the model skips."""
+    answers = []
+    if not math.isnan(row[0]):
+        best = (-row).argsort(kind="stable")[: arguments.top] if arguments.top else [row.argmax()]
+        labels = range(len(row)) if model.classes is None else model.classes
+        answers = [(labels[index], float(row[index])) for index in best]
     if arguments.json:
-        answer = {"label": label, "probability": round(float(row[best]), 6)} if is_known else {"label": None}
-        print(json.dumps({"sequence": sequence} | answer))
-    elif arguments.proba:
-        print(f"{label}\t{row[best]:.3f}" if is_known else "\t")
+        named = [{"label": label, "probability": round(probability, 6)} for label, probability in answers]
+        answer = {"sequence": sequence} | (named[0] if named else {"label": None})
+        print(json.dumps(answer | ({"top": named} if arguments.top else {})))
+    elif arguments.proba or arguments.top:
+        print("\t".join(f"{label}\t{probability:.3f}" for label, probability in answers) or "\t")
     else:
-        print(label if is_known else "")
+        print(answers[0][0] if answers else "")
 
 
 def _lines() -> Iterator[str]:

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.optim import AdamW
 from typing_extensions import Self
 
 from seqclf.cells.protocol import CellFactory
@@ -43,7 +42,17 @@ __all__ = ["SequenceClassifier"]
 
 # The arguments that go to RNNClassifier, or to fit, as they are.
 _OF_MODEL = ("cell", "embedding_dim", "hidden_size", "num_layers", "bidirectional", "dropout", "pooling")
-_OF_FIT = ("epochs", "batch_size", "class_weight", "label_smoothing", "clip_grad_norm", "early_stopping", "device")
+_OF_FIT = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "optimizer",
+    "class_weight",
+    "label_smoothing",
+    "clip_grad_norm",
+    "early_stopping",
+    "device",
+)
 
 
 class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -66,9 +75,9 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         min_freq: How often a symbol must occur in training to get an id of its own.
         epochs: As for `fit`, and so are `batch_size`, `class_weight`, `label_smoothing`, `clip_grad_norm` and `device`.
         batch_size: How many sequences make one update.
-        learning_rate: The learning rate of AdamW.
-        optimizer: A callable that makes another optimiser from the model's parameters; `learning_rate` then says
-            nothing.
+        learning_rate: The learning rate of AdamW; None is that of `fit`.
+        optimizer: A callable that makes another optimiser from the model's parameters, with a learning rate of its
+            own; `learning_rate` must then be None.
         class_weight: The weight of each class: `"balanced"`, or a mapping from labels.
         label_smoothing: The part of each label that is spread over all classes.
         clip_grad_norm: The largest norm of the gradient.
@@ -110,7 +119,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         min_freq: int = 1,
         epochs: int = 10,
         batch_size: int = 32,
-        learning_rate: float = 0.002,
+        learning_rate: float | None = None,
         optimizer: OptimizerFactory | None = None,
         class_weight: Any = None,
         label_smoothing: float = 0.0,
@@ -171,7 +180,6 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         model = RNNClassifier.for_dataset(train, **_merge(own, self.model_options, "model_options"))
         own = {
             "validation_data": validation,
-            "optimizer": self.optimizer or (lambda weights: AdamW(weights, lr=self.learning_rate, fused=True)),
             "sample_weight": weights,
             "seed": seed,
             "progress": bool(self.verbose),

@@ -47,7 +47,10 @@ def read_tensor_file(path: PathLike, kind: str, what: str) -> tuple[Any, dict[st
         metadata = _metadata(content)
         text, digest = (metadata.get(name) for name in (kind, f"{kind}_{_DIGEST}"))
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise FileFormatError(f"{what} must be whole; got {error} in {path}. Restore or write it again.") from None
+        raise FileFormatError(
+            f"{what} must be one that seqclf wrote, and whole; got {_guess(content)} ({error}) in {path}. "
+            "Check the path, or restore or write the file again."
+        ) from None
     if text is None or digest is None:
         raise FileFormatError(f"{what} must be one that seqclf wrote as such; got another in {path}. Check the path.")
     if digest != _digest(text, tensors):
@@ -56,6 +59,13 @@ def read_tensor_file(path: PathLike, kind: str, what: str) -> tuple[Any, dict[st
             "It was damaged or altered: restore or write it again."
         )
     return json.loads(text), tensors
+
+
+def _guess(content: bytes) -> str:
+    """Say what a file is that is none of tensors, as far as its first bytes tell."""
+    if content.startswith(b"PK"):
+        return "a zip archive, such as torch.save writes"
+    return "a pickle" if content.startswith(b"\x80") else "something else"
 
 
 def _metadata(content: bytes) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """SequenceDataset: labelled sequences of many lengths in one ragged store."""
 
 import hashlib
-import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice, repeat
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,14 @@ from seqclf.data.batch import Batch
 from seqclf.data.convert import as_list
 from seqclf.data.duplicates import Groups, duplicate_groups, members
 from seqclf.data.encode import are_features, encode_features, encode_tokens, refuse_mixed_kinds
+from seqclf.data.labels import index_labels
 from seqclf.data.ragged import Indices, Ragged
 from seqclf.data.report import DataReport, build_report
-from seqclf.data.split import choose_groups
+from seqclf.data.split import check_test_size, choose_groups
 from seqclf.data.store import StoreWriter, open_store
-from seqclf.errors import InvalidArgumentError, InvalidDataError, did_you_mean
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.files import PathLike
-from seqclf.vocabulary import Vocabulary, sort_symbols
+from seqclf.vocabulary import Vocabulary
 
 __all__ = ["SequenceDataset"]
 
@@ -173,7 +174,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         else:
             vocabulary = Vocabulary.build(sequences) if vocabulary is None else vocabulary
             store = encode_tokens(sequences, vocabulary, allow_empty=allow_empty)
-        classes, indices = _index_labels(labels, classes)
+        classes, indices = index_labels(labels, classes)
         return cls(store, indices, classes, vocabulary, channels_first)
 
     @classmethod
@@ -392,9 +393,9 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             >>> report.n, report.distinct, report.ambiguous, report.ceiling
             (4, 2, 1, 0.75)
             >>> print(report)  # doctest: +ELLIPSIS
-            sequences    4, of which 2 are different; the most frequent stands 3 times
-            labels       1 sequences have several; at most 75.0 % accuracy
-            majority     50.0 % is what always answering the largest class gets
+            sequences    4, 2 of them distinct; the most frequent occurs 3 times
+            ambiguous    1 have several labels, so accuracy is 75.0 % at most
+            majority     50.0 % is the accuracy of always answering the largest class
             ...
         """
         return build_report(self, other)
@@ -438,7 +439,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             >>> sorted(train.tolist() + test.tolist())
             [0, 1, 2, 3]
         """
-        share = self._test_share(test_size)
+        share = check_test_size(test_size, len(self))
         check_int("seed", seed, minimum=0)
         groups = members(self.groups if group_duplicates else np.arange(len(self)))
         strata = self.labels.tolist() if stratify else [0] * len(self)
@@ -447,7 +448,8 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             side = "training" if test else "test"
             raise InvalidArgumentError(
                 f"test_size must leave something on both sides; got {test_size!r}, which leaves the {side} side of "
-                f"{len(self)} samples ({len(groups)} groups) empty. Choose another size, or stratify=False."
+                f"{len(self)} samples empty (distinct: {len(groups)}; the largest of {len(self.classes)} classes has "
+                f"{max(Counter(strata).values())}). Choose another size, or stratify=False."
             )
         is_test = torch.zeros(len(self), dtype=torch.bool)
         is_test[test] = True
@@ -458,49 +460,3 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         width = f"{len(self.vocabulary)} ids" if self.vocabulary is not None else f"{self.input_size} features"
         size = f"{len(self):,} sequences, {len(self.classes)} classes"
         return f"SequenceDataset({size}, lengths {shortest}-{longest}, {width})"
-
-    def _test_share(self, test_size: float) -> float:
-        if isinstance(test_size, int) and not isinstance(test_size, bool) and 0 < test_size < len(self):
-            return test_size / len(self)
-        if isinstance(test_size, float) and 0 < test_size < 1:
-            return test_size
-        raise InvalidArgumentError(
-            f"test_size must be a part between 0 and 1, or a number of samples below {len(self)}; got {test_size!r}."
-        )
-
-
-def _index_labels(labels: list[Any], classes: Sequence[Any] | None) -> tuple[tuple[Any, ...], Tensor]:
-    """Return the classes and the index of each label among them."""
-    if any(issubclass(kind, np.generic | Tensor) for kind in set(map(type, labels))):
-        labels = [_plain(label) for label in labels]
-    try:
-        classes = tuple(sort_symbols(set(labels)) if classes is None else map(_plain, classes))
-        table = {label: index for index, label in enumerate(classes)}
-        numbers = list(map(table.get, labels, repeat(-1)))
-    except TypeError as error:
-        raise InvalidDataError(f"labels must be hashable; got {error}. Use strings or integers.") from None
-    if any(_is_missing(label) for label in classes):
-        index = next(index for index, label in enumerate(labels) if _is_missing(label))
-        raise InvalidDataError(
-            f"labels must be known; got {labels[index]!r} (sequence {index}). Leave such sequences out, or give the "
-            "missing label a name."
-        )
-    if len(table) != len(classes):
-        raise InvalidArgumentError(f"classes must be distinct; got {list(islice(classes, 20))}. Remove the repetition.")
-    if -1 in numbers:
-        index = numbers.index(-1)
-        raise InvalidDataError(
-            f"labels must be among the {len(classes)} classes; got {labels[index]!r} (sequence {index})."
-            f"{did_you_mean(labels[index], classes)} Correct it, or pass classes that include it."
-        )
-    return classes, torch.tensor(numbers)
-
-
-def _is_missing(label: Any) -> bool:
-    """Tell whether a label is what tables hold where there is none: None or NaN."""
-    return label is None or (isinstance(label, float) and math.isnan(label))
-
-
-def _plain(label: Any) -> Any:
-    """Turn NumPy and torch scalars into Python's own values, which hash and print as users expect."""
-    return label.item() if isinstance(label, np.generic | Tensor) else label

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["DataReport", "Leakage"]
 
 Counts = npt.NDArray[np.int64]
-_HEADER = ("class", "number", "different", "part")
+_HEADER = ("class", "count", "distinct", "share")
 
 
 @dataclass(frozen=True)
 class Leakage:
-    """How much of a second dataset stands in the first as well.
+    """How much of a second dataset occurs in the first as well.
 
     Attributes:
         n: The number of sequences of the second dataset.
         shared: How many of them equal a sequence of the first.
         shared_with_label: How many of them equal a sequence of the first that has the same label there.
-        unseen_steps: How many of its steps are symbols that never stand in the first. A vocabulary that was made before
+        unseen_steps: How many of its steps are symbols that never occur in the first. A vocabulary that was made before
             the data were split knows them, but nothing is learned about them.
     """
 
@@ -45,13 +45,13 @@ class DataReport:
 
     Attributes:
         n: The number of sequences.
-        distinct: The number of different ones.
-        most_repeated: How often the most frequent sequence stands in the data.
-        ambiguous: How many of the different sequences have several labels.
-        ceiling: The best accuracy that any classifier can have on these data, for it can answer each sequence in one
-            way only: with the most frequent of its labels.
+        distinct: The number of distinct ones.
+        most_repeated: How often the most frequent sequence occurs.
+        ambiguous: How many of the distinct sequences have several labels.
+        ceiling: The best accuracy that any classifier can reach on these data, as it can answer each sequence in one
+            way only, at best with the most frequent of its labels.
         class_counts: The number of sequences of each class.
-        class_distinct: The number of different sequences of each class.
+        class_distinct: The number of distinct sequences of each class.
         majority: The accuracy of always answering the most frequent class.
         steps: The number of steps, all sequences together.
         unknown_steps: How many of them are symbols that the vocabulary does not know.
@@ -60,9 +60,9 @@ class DataReport:
         missing_sequences: How many sequences have such a step.
         empty: How many sequences have no step.
         length_quartiles: The least length, the three quartiles, and the greatest.
-        length_outliers: The indices of sequences that lie far out: by more than three times the distance between the
-            quartiles above the upper or below the lower one.
-        leakage: How much of the other dataset stands in this one, where one was given.
+        length_outliers: The indices of sequences whose length is an outlier: more than three times the distance
+            between the quartiles above the upper or below the lower one.
+        leakage: How much of the other dataset occurs in this one, where one was given.
 
     Example:
         >>> from seqclf import SequenceDataset
@@ -107,8 +107,8 @@ class DataReport:
         facts = [f"{name:<11}  {fact}" for name, fact in self._facts()]
         width = max(len(str(label)) for label in [*self.class_counts, "class"])
         lines = [
-            f"{label!s:<{width}}  {number:>8}  {distinct:>9}  {part:>7}"
-            for label, number, distinct, part in [_HEADER, *self._rows()]
+            f"{label!s:<{width}}  {count:>8}  {distinct:>8}  {share:>7}"
+            for label, count, distinct, share in [_HEADER, *self._rows()]
         ]
         return "\n".join([*facts, "", *lines])
 
@@ -126,12 +126,12 @@ class DataReport:
         """Return what is said above the table of classes."""
         least, *middle, greatest = self.length_quartiles
         quartiles = ", ".join(f"{length:g}" for length in middle)
-        often = f"the most frequent stands {self.most_repeated:,} times"
+        often = f"the most frequent occurs {self.most_repeated:,} times"
         facts = [
-            ("sequences", f"{self.n:,}, of which {self.distinct:,} are different; {often}"),
-            ("labels", f"{self.ambiguous:,} sequences have several; at most {_percent(self.ceiling)} accuracy"),
-            ("majority", f"{_percent(self.majority)} is what always answering the largest class gets"),
-            ("lengths", f"{least:g} to {greatest:g}, quartiles {quartiles}; {len(self.length_outliers):,} far out"),
+            ("sequences", f"{self.n:,}, {self.distinct:,} of them distinct; {often}"),
+            ("ambiguous", f"{self.ambiguous:,} have several labels, so accuracy is {_percent(self.ceiling)} at most"),
+            ("majority", f"{_percent(self.majority)} is the accuracy of always answering the largest class"),
+            ("lengths", f"{least:g} to {greatest:g}, quartiles {quartiles}; {len(self.length_outliers):,} outliers"),
             ("unknown", f"{self.unknown_steps:,} of {self.steps:,} steps, in {self.unknown_sequences:,} sequences"),
         ]
         if self.missing_values:
@@ -142,10 +142,10 @@ class DataReport:
             other = self.leakage
             here = f"{other.shared:,} of {other.n:,} sequences of the other set ({_percent(other.shared / other.n)})"
             alike = f"{other.shared_with_label:,} ({_percent(other.shared_with_label / other.n)}) with the same label"
-            facts.append(("leakage", f"{here} stand here too, {alike}"))
+            facts.append(("leakage", f"{here} occur here too, {alike}"))
             if other.unseen_steps:
                 facts.append(
-                    ("unseen", f"{other.unseen_steps:,} steps of the other set are symbols that never stand here")
+                    ("unseen", f"{other.unseen_steps:,} steps of the other set are symbols that never occur here")
                 )
         return facts
 

@@ -71,7 +71,7 @@ def _read_lines(path: Path, transform: Callable[[str], str] | None) -> list[str]
         line = content.count(b"\n", 0, error.start) + 1
         raise FileFormatError(
             f"text files must be UTF-8; got the byte 0x{content[error.start]:02x} in {path}, line {line}. "
-            "Convert the file to UTF-8."
+            "Convert the file, for instance by iconv -f latin1 -t utf-8."
         ) from None
     lines = []
     for number, raw in enumerate(text.split("\n"), start=1):

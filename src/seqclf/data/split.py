@@ -4,6 +4,19 @@ from collections import Counter
 
 import numpy as np
 
+from seqclf.errors import InvalidArgumentError
+
+
+def check_test_size(test_size: float, count: int) -> float:
+    """Return what part of `count` samples is meant, or raise."""
+    if isinstance(test_size, int) and not isinstance(test_size, bool) and 0 < test_size < count:
+        return test_size / count
+    if isinstance(test_size, float) and 0 < test_size < 1:
+        return test_size
+    raise InvalidArgumentError(
+        f"test_size must be a part between 0 and 1, or a number of samples below {count}; got {test_size!r}."
+    )
+
 
 def choose_groups(groups: list[list[int]], strata: list[int], share: float, seed: int) -> list[int]:
     """Choose whole groups whose members make up about `share` of every stratum.

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,8 +22,9 @@ def read_table(path: PathLike, *, sequence: str, label: str) -> Iterator[Pair]:
     r"""Read (sequence, label) pairs from two columns of a table, as a stream: memory does not grow with the file.
 
     The ending of the name says what the file is: `.csv`, `.tsv`, `.jsonl` or `.ndjson` (an object on each line), or
-    `.parquet`. CSV and TSV files are UTF-8, begin with a line of names, and have strings only. In the others, a
-    sequence may also be a list of strings or integers, and a label an integer.
+    `.parquet`. CSV and TSV files are UTF-8, begin with a line of names, and have strings only; a CSV file whose line of
+    names has semicolons and no comma is one of semicolons. In the others, a sequence may also be a list of strings or
+    integers, and a label an integer.
 
     Args:
         path: The file.
@@ -86,9 +88,12 @@ def _wrong(path: Path, line: int, what: str, value: Any) -> FileFormatError:
 
 
 def _read_csv(path: Path, sequence: str, label: str) -> Iterator[Row]:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(_lines(file, path), delimiter=delimiter, strict=True)
+        lines = _lines(file, path)
+        first = next(lines, "")
+        has_semicolons = ";" in first and "," not in first  # as spreadsheets write it where the comma is for decimals
+        delimiter = "\t" if path.suffix.lower() == ".tsv" else ";" if has_semicolons else ","
+        rows = csv.reader(chain([first] if first else [], lines), delimiter=delimiter, strict=True)
         columns: list[int] = []
         try:
             for row in rows:
@@ -168,5 +173,5 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
     except UnicodeDecodeError as error:
         raise FileFormatError(
             f"tables must be UTF-8; got the byte 0x{error.object[error.start]:02x} in {path}, not far behind line "
-            f"{number}. Convert the file to UTF-8."
+            f"{number}. Convert the file, for instance by iconv -f latin1 -t utf-8."
         ) from None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, TypedDict, cast, get_args
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,36 +20,13 @@ from seqclf.models.execution import encode
 from seqclf.models.execution.choice import ExecutionName
 from seqclf.models.features import Features, MissingPolicy
 from seqclf.models.inputs import EmptyPolicy, check_inputs, check_keys, check_width, unknown_ids
+from seqclf.models.options import ModelOptions, check_classes, check_pooling, check_vocabulary, refuse_odds
 from seqclf.models.pooling import LastPooling, PoolingName, build_pooling, zero_padding
 from seqclf.models.stream import Stream
 from seqclf.seeding import seeded
 from seqclf.vocabulary import Vocabulary
 
 __all__ = ["RNNClassifier"]
-
-
-class ModelOptions(TypedDict, total=False):
-    """The arguments of `RNNClassifier` that a dataset does not determine."""
-
-    embedding_dim: int
-    cell: CellName | CellFactory
-    hidden_size: int
-    num_layers: int
-    bidirectional: bool
-    dropout: float
-    input_dropout: float
-    symbol_dropout: float
-    weight_dropout: float
-    recurrent_dropout: float
-    variational_dropout: bool
-    pooling: PoolingName | Sequence[PoolingName] | nn.Module
-    execution: ExecutionName
-    truncate_steps: int | None
-    standardize: bool
-    missing: MissingPolicy
-    channels_first: bool
-    empty: EmptyPolicy
-    seed: int | None
 
 
 class RNNClassifier(nn.Module):
@@ -177,31 +154,11 @@ class RNNClassifier(nn.Module):
         self.empty = check_choice("empty", empty, get_args(EmptyPolicy))
         self.cell: CellName | CellFactory = cell
         self.vocab_size, self.input_size = check_width(vocab_size, input_size)
-        self._refuse_odds()
-        self.vocabulary = _check_vocabulary(vocabulary, self.vocab_size)
-        self.classes = _check_classes(classes, self.num_classes)
+        refuse_odds(vars(self))
+        self.vocabulary = check_vocabulary(vocabulary, self.vocab_size)
+        self.classes = check_classes(classes, self.num_classes)
         with nullcontext() if seed is None else seeded(check_int("seed", seed, minimum=0)):
             self._build(pooling)
-
-    def _refuse_odds(self) -> None:
-        """Raise where options are at odds with the kind of sequence or of cell."""
-        for_symbols = ("symbol_dropout", 0, "Use input_dropout.")
-        for_features = [
-            ("standardize", False, "Symbols have no scale."),
-            ("missing", "error", "Symbols are never NaN."),
-        ]
-        for name, default, remedy in [for_symbols] if self.input_size is not None else for_features:
-            if getattr(self, name) != default:
-                kind = "float sequences" if self.input_size is not None else "sequences of symbols"
-                raise InvalidArgumentError(
-                    f"{name} must be {default!r} for {kind}; got {getattr(self, name)!r}. {remedy}"
-                )
-        for name in ("weight_dropout", "recurrent_dropout"):
-            if callable(self.cell) and getattr(self, name):
-                raise InvalidArgumentError(
-                    f"{name} must be 0 for other cells than the built-in ones; got {getattr(self, name)!r}. "
-                    "Drop in the cell."
-                )
 
     def _build(self, pooling: PoolingName | Sequence[PoolingName] | nn.Module) -> None:
         """Make the layers, in the order in which a forward call runs through them."""
@@ -217,7 +174,7 @@ class RNNClassifier(nn.Module):
         self.encoder = build_encoder(
             self.cell, width, self.hidden_size, num_layers=self.num_layers, bidirectional=self.bidirectional
         )
-        self.pooling_names = _check_pooling(pooling)
+        self.pooling_names = check_pooling(pooling)
         if not isinstance(pooling, nn.Module):
             pooling = build_pooling(self.pooling_names, states_size, self.bidirectional)
         self.pooling = pooling
@@ -423,30 +380,3 @@ class RNNClassifier(nn.Module):
     def num_parameters(self) -> int:
         """The number of trainable weights."""
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
-
-
-def _check_pooling(pooling: Any) -> tuple[PoolingName, ...]:
-    """Return the names of the poolings; none for a module of the user's own."""
-    if isinstance(pooling, nn.Module):
-        return ()
-    names = (pooling,) if isinstance(pooling, str) or not isinstance(pooling, Sequence) else tuple(pooling)
-    if not names:
-        raise InvalidArgumentError("pooling must name at least one pooling; got none. Pass, for instance, 'last'.")
-    return tuple(check_choice("pooling", name, get_args(PoolingName)) for name in names)
-
-
-def _check_vocabulary(vocabulary: Vocabulary | None, vocab_size: int | None) -> Vocabulary | None:
-    if vocabulary is not None and len(vocabulary) != vocab_size:
-        raise InvalidArgumentError(
-            f"vocab_size must be the size of the vocabulary, {len(vocabulary)}; got {vocab_size}. "
-            "Pass vocab_size=len(vocabulary)."
-        )
-    return vocabulary
-
-
-def _check_classes(classes: Sequence[Any] | None, num_classes: int) -> tuple[Any, ...] | None:
-    if classes is not None and len(classes) != num_classes:
-        raise InvalidArgumentError(
-            f"classes must hold {num_classes} labels, one for each class; got {len(classes)}. Pass dataset.classes."
-        )
-    return None if classes is None else tuple(classes)

@@ -1,5 +1,7 @@
 """Encoders: stacked, one- or two-directional recurrences. torch's own for the built-in cells, ours for any other."""
 
+import inspect
+
 from torch import nn
 
 from seqclf.cells.protocol import CellFactory
@@ -58,4 +60,16 @@ def _make(cell: CellFactory, input_size: int, hidden_size: int) -> nn.Module:
             f"cell must make an nn.Module; got {type(module).__name__} from cell({input_size}, {hidden_size}). "
             "Pass the class of a cell, or a function that returns a new one."
         )
+    if isinstance(module, nn.RNNBase):
+        raise InvalidArgumentError(
+            f"cell must make modules that take one step; got {type(module).__name__}, which runs whole sequences. "
+            f"Pass {type(module).__name__.lower()!r}, or nn.{type(module).__name__}Cell."
+        )
+    try:
+        inspect.signature(module.forward).bind(None, None)
+    except TypeError as error:
+        raise InvalidArgumentError(
+            f"cell must make modules whose forward takes a step and a state; got {type(module).__name__}: {error}. "
+            "Pass a cell, such as nn.GRUCell."
+        ) from None
     return module

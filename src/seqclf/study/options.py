@@ -18,8 +18,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from seqclf.checks import check_choice
 from seqclf.errors import InvalidArgumentError, did_you_mean
-from seqclf.models.classifier import ModelOptions, RNNClassifier
-from seqclf.training.fit import fit
+from seqclf.models.classifier import RNNClassifier
+from seqclf.models.options import ModelOptions
+from seqclf.training.fit import DEFAULT_LEARNING_RATE, fit
 
 Options = dict[str, Any]
 Grid = Mapping[str, Iterable[Any]] | Sequence[Mapping[str, Iterable[Any]]]
@@ -39,7 +40,7 @@ def _defaults() -> Options:
         **{name: model[name].default for name in MODEL_OPTIONS},
         **{name: training[name].default for name in FIT_OPTIONS},
         "optimizer": "adamw",
-        "learning_rate": 2e-3,
+        "learning_rate": DEFAULT_LEARNING_RATE,
         "momentum": 0.0,
         "weight_decay": 0.01,
         "schedule": "constant",

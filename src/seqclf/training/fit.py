@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from seqclf.checks import check_int, check_probability
+from seqclf.checks import check_int, check_positive, check_probability
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError
@@ -32,6 +32,8 @@ from seqclf.training.weights import ClassWeight, SampleWeight, class_weights, sa
 
 __all__ = ["fit"]
 
+DEFAULT_LEARNING_RATE = 2e-3
+
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 
@@ -43,6 +45,7 @@ def fit(
     epochs: int = 10,
     batch_size: int = 32,
     max_tokens: int | None = None,
+    learning_rate: float | None = None,
     optimizer: Optimizer | OptimizerFactory | None = None,
     scheduler: LRScheduler | SchedulerFactory | None = None,
     scheduler_interval: Literal["epoch", "step"] | None = None,
@@ -82,8 +85,9 @@ def fit(
         batch_size: How many sequences make one update.
         max_tokens: The most steps that a batch may hold, padding included: sequences times the length of the longest.
             Where that is less than `batch_size` sequences, fewer make the update. None is no limit.
-        optimizer: A torch optimiser over the model's parameters, or a callable that makes one from them. None is
-            AdamW with a learning rate of 0.002 and torch's other defaults.
+        learning_rate: The learning rate of the default optimiser; None is 0.002.
+        optimizer: A torch optimiser over the model's parameters, or a callable that makes one from them, with a
+            learning rate of its own. None is AdamW with `learning_rate` and torch's other defaults.
         scheduler: A torch scheduler over that optimiser, or a callable that makes one from it.
             `ReduceLROnPlateau` is given `val_loss`, or `loss` where there are no validation data.
         scheduler_interval: Whether the scheduler steps after each `"epoch"` or each `"step"` (update). None is
@@ -138,7 +142,8 @@ def fit(
     model.to(resolve_device(device))
     smoothing = check_probability("label_smoothing", label_smoothing)
     objective = Objective(weights, smoothing, own_weights)
-    trainer = Trainer(model, _make_optimizer(optimizer, model), objective, _check_clip(clip_grad_norm), places)
+    clip = None if clip_grad_norm is None else check_positive("clip_grad_norm", clip_grad_norm)
+    trainer = Trainer(model, _make_optimizer(optimizer, learning_rate, model), objective, clip, places)
     trainer.use_scheduler(scheduler, scheduler_interval)
     run = Run(trainer, sampler, train, validation_data, BestSoFar(rule) if rule else None, callbacks)
     checkpoints = _open_checkpoints(checkpoint, resume, run)
@@ -197,12 +202,6 @@ def _check_early_stopping(rule: Any, validation_data: SequenceDataset | None) ->
     return rule
 
 
-def _check_clip(norm: float | None) -> float | None:
-    if norm is not None and not (isinstance(norm, int | float) and norm > 0):
-        raise InvalidArgumentError(f"clip_grad_norm must be a number above 0; got {norm!r}.")
-    return norm
-
-
 def resolve_device(device: torch.device | str) -> torch.device:
     """Return the device that is meant; raise where torch cannot use it."""
     if device == "auto":
@@ -215,9 +214,15 @@ def resolve_device(device: torch.device | str) -> torch.device:
         raise InvalidArgumentError(f"device must be one that torch can use; got {device!r}: {reason}") from None
 
 
-def _make_optimizer(optimizer: Any, model: RNNClassifier) -> Optimizer:
+def _make_optimizer(optimizer: Any, learning_rate: float | None, model: RNNClassifier) -> Optimizer:
     if optimizer is None:
-        return AdamW(model.parameters(), lr=2e-3, fused=True)
+        rate = DEFAULT_LEARNING_RATE if learning_rate is None else check_positive("learning_rate", learning_rate)
+        return AdamW(model.parameters(), lr=rate, fused=True)
+    if learning_rate is not None:
+        raise InvalidArgumentError(
+            f"learning_rate must be None beside an optimizer, which has its own; got {learning_rate!r}. "
+            "Give it to the optimizer as lr."
+        )
     if callable(optimizer):  # torch's optimisers are not; their classes and other factories are
         optimizer = optimizer(model.parameters())
     if not isinstance(optimizer, Optimizer):

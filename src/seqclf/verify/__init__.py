@@ -60,7 +60,8 @@ def verify_batching(
         seed: The seed of what a model draws in training mode, and of the weights given to the logits for gradients.
 
     Raises:
-        InvalidArgumentError: There are fewer than two sequences, or the model has no weights.
+        InvalidArgumentError: There are fewer than two sequences, or the model has no weights, or it raises an error
+            whatever it is given.
         InvalidDataError: A sequence does not fit the model.
 
     Example:

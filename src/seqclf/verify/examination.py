@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence, pad_sequence
 
-from seqclf.errors import InvalidDataError
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.models.classifier import RNNClassifier
 from seqclf.seeding import seeded
 from seqclf.verify.report import LawResult
@@ -42,7 +42,7 @@ class _Outcome:
 
     logits: Tensor
     gradients: dict[str, Tensor]
-    error: str = ""
+    error: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,25 @@ class Examination:
     tolerances: tuple[float, float]
     seed: int
 
+    @property
+    def mode(self) -> str:
+        """The name of the mode."""
+        return "train" if self.training else "eval"
+
     def results(self) -> Iterator[LawResult]:
-        """Look at one law after the other."""
+        """Look at one law after the other.
+
+        Raises:
+            InvalidArgumentError: The model takes neither single sequences nor a batch, so nothing can be compared.
+        """
         everything = list(range(len(self.sequences)))
         alone = self._outcome(_Run([[number] for number in everything]))
         batch = self._outcome(_Run([everything]))
+        if alone.error and batch.error:
+            raise InvalidArgumentError(
+                f"model must take padded steps and lengths, and return logits (B, C); it raised {_name(batch.error)} "
+                f"(in {self.mode} mode). Wrap it in a module whose forward does."
+            ) from batch.error
         pairs = [everything[start : start + 2] for start in everything[::2]]
         yield self._compare("a batch, not each alone", alone, batch)
         yield self._compare("batches of two", alone, self._outcome(_Run(pairs)))
@@ -101,7 +115,7 @@ class Examination:
                 model.zero_grad()
                 parts = [(numbers, self._call(model, numbers, run)) for numbers in run.batches]
         except Exception as error:  # noqa: BLE001  # whatever a user's model raises breaks the law
-            return _Outcome(torch.empty(0), {}, f"{type(error).__name__}: {error}")
+            return _Outcome(torch.empty(0), {}, error)
         logits = torch.cat([part for _, part in parts])
         order = torch.tensor([number for numbers, _ in parts for number in numbers]).argsort()
         found = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
@@ -150,10 +164,9 @@ class Examination:
         return torch.nan if isinstance(self.model, RNNClassifier) else 7.0
 
     def _compare(self, law: str, expected: _Outcome, got: _Outcome) -> LawResult:
-        mode = "train" if self.training else "eval"
         error = expected.error or got.error
         if error:
-            return LawResult(law, mode, torch.inf, 0, None, "", *self.tolerances, error)
+            return LawResult(law, self.mode, torch.inf, 0, None, "", *self.tolerances, _name(error))
         by_row = _difference(expected.logits, got.logits).amax(1)
         gradient, parameter = None, ""
         names = expected.gradients.keys() | got.gradients.keys()
@@ -163,7 +176,12 @@ class Examination:
             }
             parameter = max(sorted(by_name), key=lambda name: by_name[name])
             gradient = by_name[parameter]
-        return LawResult(law, mode, float(by_row.max()), int(by_row.argmax()), gradient, parameter, *self.tolerances)
+        row = int(by_row.argmax())
+        return LawResult(law, self.mode, float(by_row[row]), row, gradient, parameter, *self.tolerances)
+
+
+def _name(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _difference(expected: Tensor | None, got: Tensor | None) -> Tensor:

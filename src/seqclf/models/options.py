@@ -1,0 +1,88 @@
+"""The options of a model: which there are, and which are at odds with each other."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, get_args
+
+from torch import nn
+
+from seqclf.cells.protocol import CellFactory
+from seqclf.cells.table import CellName
+from seqclf.checks import check_choice
+from seqclf.errors import InvalidArgumentError
+from seqclf.models.execution.choice import ExecutionName
+from seqclf.models.features import MissingPolicy
+from seqclf.models.inputs import EmptyPolicy
+from seqclf.models.pooling import PoolingName
+from seqclf.vocabulary import Vocabulary
+
+
+class ModelOptions(TypedDict, total=False):
+    """The arguments of `RNNClassifier` that a dataset does not determine."""
+
+    embedding_dim: int
+    cell: CellName | CellFactory
+    hidden_size: int
+    num_layers: int
+    bidirectional: bool
+    dropout: float
+    input_dropout: float
+    symbol_dropout: float
+    weight_dropout: float
+    recurrent_dropout: float
+    variational_dropout: bool
+    pooling: PoolingName | Sequence[PoolingName] | nn.Module
+    execution: ExecutionName
+    truncate_steps: int | None
+    standardize: bool
+    missing: MissingPolicy
+    channels_first: bool
+    empty: EmptyPolicy
+    seed: int | None
+
+
+def refuse_odds(options: Mapping[str, Any]) -> None:
+    """Raise where options are at odds with the kind of sequence or of cell."""
+    has_features = options["input_size"] is not None
+    for_symbols = ("symbol_dropout", 0, "Use input_dropout.")
+    for_features = [
+        ("standardize", False, "Symbols have no scale."),
+        ("missing", "error", "Symbols are never NaN."),
+    ]
+    for name, default, remedy in [for_symbols] if has_features else for_features:
+        if options[name] != default:
+            kind = "float sequences" if has_features else "sequences of symbols"
+            raise InvalidArgumentError(f"{name} must be {default!r} for {kind}; got {options[name]!r}. {remedy}")
+    for name in ("weight_dropout", "recurrent_dropout"):
+        if callable(options["cell"]) and options[name]:
+            raise InvalidArgumentError(
+                f"{name} must be 0 for other cells than the built-in ones; got {options[name]!r}. Drop in the cell."
+            )
+
+
+def check_pooling(pooling: Any) -> tuple[PoolingName, ...]:
+    """Return the names of the poolings; none for a module of the user's own."""
+    if isinstance(pooling, nn.Module):
+        return ()
+    names = (pooling,) if isinstance(pooling, str) or not isinstance(pooling, Sequence) else tuple(pooling)
+    if not names:
+        raise InvalidArgumentError("pooling must name at least one pooling; got none. Pass, for instance, 'last'.")
+    return tuple(check_choice("pooling", name, get_args(PoolingName)) for name in names)
+
+
+def check_vocabulary(vocabulary: Vocabulary | None, vocab_size: int | None) -> Vocabulary | None:
+    """Return the vocabulary, if any, which must have as many ids as the model."""
+    if vocabulary is not None and len(vocabulary) != vocab_size:
+        raise InvalidArgumentError(
+            f"vocab_size must be the size of the vocabulary, {len(vocabulary)}; got {vocab_size}. "
+            "Pass vocab_size=len(vocabulary)."
+        )
+    return vocabulary
+
+
+def check_classes(classes: Sequence[Any] | None, num_classes: int) -> tuple[Any, ...] | None:
+    """Return the labels of the classes, if any; there must be one for each."""
+    if classes is not None and len(classes) != num_classes:
+        raise InvalidArgumentError(
+            f"classes must hold {num_classes} labels, one for each class; got {len(classes)}. Pass dataset.classes."
+        )
+    return None if classes is None else tuple(classes)
