@@ -12,7 +12,7 @@ import seqclf.cells
 
 SOURCE = Path(seqclf.__file__).parent
 
-# The way of the data: a module imports only from rooms before its own, or from its own.
+# The order in which data flow: a module imports only from rooms before its own, or from its own.
 ROOMS = [
     ["_version", "errors"],
     ["checks", "files", "modes", "notebook", "progress", "seeding"],
@@ -82,7 +82,7 @@ def room_of(module: str) -> int:
     for number, room in enumerate(ROOMS):
         if any(module == name or module.startswith(f"{name}.") for name in room):
             return number
-    raise AssertionError(f"{module} stands in no room: add it to the way of the data")
+    raise AssertionError(f"{module} is in no room: add it to ROOMS")
 
 
 def modules() -> dict[str, Path]:
@@ -110,7 +110,7 @@ def imports(path: Path) -> set[str]:
 def test_imports_point_backward(module: str) -> None:
     own = room_of(module)
     for imported in imports(modules()[module]):
-        assert room_of(imported) <= own, f"{module} imports {imported}, which comes later on the way of the data"
+        assert room_of(imported) <= own, f"{module} imports {imported}, which comes later"
 
 
 def test_importing_brings_no_optional_package() -> None:

@@ -38,7 +38,7 @@ def test_the_interval_holds_the_true_accuracy_about_as_often_as_it_says() -> Non
     assert 0.85 <= held / 300 <= 0.95
 
 
-def test_copies_of_one_sequence_are_no_witnesses() -> None:
+def test_copies_of_one_sequence_are_one_observation() -> None:
     hits = np.repeat(np.arange(40) < 32, 10)
     alone = evaluation(np.arange(40) < 32).interval(seed=1)
     copied = evaluation(hits, np.repeat(np.arange(40), 10)).interval(seed=1)

@@ -148,7 +148,7 @@ WAY = [
 
 
 def draw_way() -> Figure:
-    """Draw the way of the data."""
+    """Draw how data flow."""
     figure, axes = empty_axes(12, 2.4)
     for number, (name, what, room) in enumerate(WAY):
         x = 3.5 * number

@@ -173,7 +173,7 @@ class Evaluation:
     ) -> Interval:
         """Return a measure with its confidence interval: what other test sequences of the same kind might have given.
 
-        By the bootstrap over groups of equal sequences, which get equal answers and so count as one witness. The
+        By the bootstrap over groups of equal sequences, which get equal answers and so count as one observation. The
         interval of an accuracy of 0 or 1, which the bootstrap would take for certain, is that of Clopper and Pearson.
         What another training run would have given is another matter, which takes several seeds.
 

@@ -46,7 +46,7 @@ def bootstrap(
     """Estimate by the bootstrap how a statistic of a sample would vary from sample to sample.
 
     Whole groups are drawn with replacement, as many as there are, so that members of a group, which stand or fall
-    together, do not pass for independent witnesses. The ends are percentiles of the statistic over the draws.
+    together, do not pass for independent observations. The ends are percentiles of the statistic over the draws.
 
     Args:
         statistic: A function of the weights, float64 of shape (n,), that a draw gives to the members of the sample.
