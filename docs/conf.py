@@ -13,13 +13,12 @@ release = version = seqclf.__version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
 ]
-if os.environ.get(
-    "SEQCLF_DOCS_ONLINE"
-):  # links into other projects' documentation; their indexes come from the network
+if os.environ.get("SEQCLF_DOCS_ONLINE"):  # links into other projects' pages, whose indexes come from the network
     extensions.append("sphinx.ext.intersphinx")
     intersphinx_mapping = {
         "python": ("https://docs.python.org/3", None),
@@ -32,6 +31,7 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"
 html_title = f"seqclf {release}"
+autosummary_generate = False  # the page itself is the documentation; the tables only point into it
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "undoc-members": False}

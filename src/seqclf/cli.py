@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
     report = _command(commands, "report", _report, "examine a table: duplicates, ambiguity, balance, lengths")
     _add_table(report)
-    report.add_argument("--test", metavar="TABLE", help="a second table, to see how much of it stands in the first")
+    report.add_argument("--test", metavar="TABLE", help="a second table, to see how much of it occurs in the first")
 
     export_ = _command(commands, "export", _export, "write a saved model as ONNX")
     export_.add_argument("model", help="the saved model")
@@ -116,7 +116,7 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--bidirectional", action="store_true", help="read both ways")
     train.add_argument("--dropout", type=float, default=0.0, help=default)
     train.add_argument("--pooling", nargs="+", default=["last"], help="last, mean, max, attention, or several")
-    empty = f"what becomes of empty sequences ({default}): zero, an answer without a step; skip, none"
+    empty = f"what to do with empty sequences ({default}): zero classifies a vector of zeros, skip leaves them out"
     train.add_argument("--empty", default="error", choices=get_args(EmptyPolicy), help=empty)
     train.add_argument("--epochs", type=int, default=20, help=f"the most epochs ({default})")
     train.add_argument("--batch-size", type=int, default=32, help=default)

@@ -91,8 +91,8 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
                 the vocabulary of the training data.
             classes: The labels that may occur, in the order of their indices; by default those that do occur, sorted.
             channels_first: Whether float arrays are (F, T), one row for each feature, in place of (T, F).
-            allow_empty: Whether sequences without a step may come; the model's `empty` says what becomes of them.
-            allow_missing: Whether features may be NaN; the model's `missing` says what becomes of them.
+            allow_empty: Whether sequences without a step are let in; the model's `empty` says what to do with them.
+            allow_missing: Whether features may be NaN; the model's `missing` says what to do with them.
 
         Raises:
             InvalidDataError: There are no pairs; an item is not a pair; a sequence is empty, of another kind or width,
@@ -382,7 +382,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
 
         Args:
             other: A second dataset, encoded with the same vocabulary and classes, such as the test data: the report
-                then says how much of it stands in this one.
+                then says how much of it occurs in this one.
 
         Raises:
             InvalidArgumentError: `other` is encoded otherwise.

@@ -151,7 +151,7 @@ class DataReport:
 
 
 def build_report(dataset: "SequenceDataset", other: "SequenceDataset | None") -> DataReport:
-    """Examine `dataset`, and how much of `other` stands in it."""
+    """Examine `dataset`, and how much of `other` occurs in it."""
     if len(dataset) == 0:
         raise InvalidDataError("dataset must hold at least one sequence; got none. Check where the data come from.")
     table = _count_labels(dataset)  # one row for each different sequence, one column for each class
@@ -216,7 +216,7 @@ def _leakage(dataset: "SequenceDataset", other: "SequenceDataset") -> Leakage:
 
 
 def _unseen(dataset: "SequenceDataset", other: "SequenceDataset") -> int:
-    """Count the steps of `other` whose symbol never stands in `dataset`."""
+    """Count the steps of `other` whose symbol never occurs in `dataset`."""
     if dataset.vocabulary is None:  # features, or ids without a table
         return 0
     stands = np.zeros(len(dataset.vocabulary), bool)

@@ -139,7 +139,7 @@ def _embed(nodes: Nodes, model: RNNClassifier, is_real: str) -> str:
 
 
 def _prepare(nodes: Nodes, features: Features, x: str) -> str:
-    """Write what becomes of missing values, and the standardising, as `Features` does both."""
+    """Write the filling of missing values and the standardising, as `Features` does both."""
     if "mean" not in features._buffers:
         return x
     if features.missing == "forward":

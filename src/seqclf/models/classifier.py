@@ -75,12 +75,12 @@ class RNNClassifier(nn.Module):
             same. None lets gradients flow to the start.
         standardize: Whether to take off the mean of each feature and divide by its standard deviation. `for_dataset`
             measures both on the training data; they are kept with the model. For float sequences.
-        missing: What becomes of missing values, NaN, in float sequences: `"error"` refuses them; `"mean"` puts the
+        missing: What to do with missing values, NaN, in float sequences: `"error"` refuses them; `"mean"` puts the
             feature's training mean; `"forward"` its last known value, and the mean before there is one; `"indicator"`
             the mean, beside as many features more that tell with 1 what was missing.
         channels_first: Whether raw float arrays, as `predict` takes them, are (F, T) in place of (T, F). Batches are
             (B, T, F) in any case. `for_dataset` takes it over from the dataset.
-        empty: What becomes of sequences without a step: `"error"` refuses them; `"zero"` classifies a vector of zeros
+        empty: What to do with sequences without a step: `"error"` refuses them; `"zero"` classifies a vector of zeros
             in place of the pooled states; `"skip"` leaves them out of training and measuring, and predicts None.
         vocabulary: What encodes raw sequences for `predict`; kept with the model by `save`.
         classes: The labels of the classes, which `predict` returns; kept with the model by `save`.

@@ -32,7 +32,7 @@ class StudyData:
     Attributes:
         train: What every run trains on.
         measured: What every run is measured on, by name: `validation` and `test`, as far as there are any.
-        frequencies: How often each class stands in `train`.
+        frequencies: How often each class occurs in `train`.
         with_curves: Whether `train` and `test` are measured after each epoch, too.
     """
 
@@ -52,7 +52,7 @@ class StudyData:
 
 
 def count_classes(dataset: SequenceDataset) -> tuple[int, ...]:
-    """Return how often each class stands in `dataset`."""
+    """Return how often each class occurs in `dataset`."""
     return tuple(torch.bincount(dataset.labels, minlength=len(dataset.classes)).tolist())
 
 

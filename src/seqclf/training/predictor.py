@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from seqclf.checks import check_int
@@ -120,6 +121,8 @@ class Predictor:
             ids = encode_one(sequence, self._model.vocabulary)
             if 0 < len(ids) <= self._longest:
                 return self._compute(ids if isinstance(self._steps, CachedPrefixes) else np.array(ids))
+            if ids:
+                return self._forward(Ragged(torch.tensor(ids), torch.tensor([0, len(ids)])))
         store = encode_for(self._model, [sequence])
         if self._model.vocabulary is None and 0 < len(store.values) <= self._longest:
             return self._compute(store.values.numpy())
