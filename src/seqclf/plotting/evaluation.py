@@ -54,7 +54,7 @@ def plot_confusion(result: Evaluation, *, title: str = "") -> "Figure":
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class (number of sequences)")
     axes.set_title(title or f"accuracy {result.accuracy:.1%}, macro-F1 {result.macro_f1:.3f}, n = {result.n:,}")
-    figure.colorbar(image, ax=axes, label="part of the true class", shrink=0.8)
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
     return figure
 
 
