@@ -30,6 +30,7 @@ exclude_patterns = ["results", "_build"]
 html_theme = "furo"
 html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"
+html_css_files = ["custom.css"]
 html_title = f"seqclf {release}"
 autosummary_generate = False  # the page itself is the documentation; the tables only point into it
 autodoc_member_order = "bysource"

@@ -26,7 +26,7 @@ _VERSION = 1
 
 
 class Vocabulary:
-    """A fixed table of symbols: each has an id, and whatever is not in the table has the id of the unknown.
+    """A fixed table of symbols with an id for each; everything else has the id of the unknown symbol.
 
     A vocabulary is of one of two kinds. One of *text* has single characters as symbols, takes strings, and decodes
     to strings. One of *tokens* has any hashable symbols (words, bytes, k-mers, numbers), takes sequences of them, and
@@ -38,7 +38,7 @@ class Vocabulary:
         strict: Whether an unknown symbol is an error. Otherwise it becomes id 1.
 
     Raises:
-        InvalidArgumentError: A symbol stands twice.
+        InvalidArgumentError: A symbol occurs twice.
 
     Example:
         >>> dna = Vocabulary("ACGT")

@@ -27,7 +27,7 @@ _CHUNK = 64  # how many variants of a sequence run at once
 def explain(
     model: RNNClassifier, sequence: Any, *, label: Any = None, method: Method = "integrated_gradients"
 ) -> Explanation:
-    """Tell what each step of a sequence says for a class: how much of the logit of that class comes from it.
+    """Attribute an answer to the steps of a sequence: how much of the logit of a class comes from each.
 
     Both methods compare a step with one that says nothing: for symbols, a vector of zeros, which is that of padding;
     for features, their training mean where the model keeps it, else zeros.

@@ -12,7 +12,7 @@ __all__ = ["IndRNNCell"]
 
 
 class IndRNNCell(ProjectedCell):
-    """h_t = act(W x_t + b + u * h_{t-1}): no product of the state with a matrix, so it is cheap and its gradients tame.
+    """IndRNN: h_t = act(W x_t + b + u * h_{t-1}), without a matrix product of the state.
 
     Args:
         input_size: The number of features E of the input.

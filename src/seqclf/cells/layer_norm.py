@@ -9,7 +9,7 @@ __all__ = ["LayerNormGRUCell", "LayerNormLSTMCell"]
 
 
 class LayerNormLSTMCell(ProjectedCell):
-    """An LSTM with layer normalisation of what comes from the input, from the output before, and of the memory.
+    """An LSTM with layer normalisation of the inputs' part, of the states' part, and of the memory.
 
     Args:
         input_size: The number of features E of the input.
@@ -51,7 +51,7 @@ class LayerNormLSTMCell(ProjectedCell):
 
 
 class LayerNormGRUCell(ProjectedCell):
-    """A GRU with layer normalisation of what comes from the input and from the state before.
+    """A GRU with layer normalisation of the inputs' part and of the states' part.
 
     Args:
         input_size: The number of features E of the input.

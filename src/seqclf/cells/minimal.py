@@ -30,7 +30,7 @@ class _LinearCell(ScanCell):
 
 
 class MinGRUCell(_LinearCell):
-    """h_t = (1 - z_t) * h_{t-1} + z_t * W_h x_t, with the gate z_t = sigmoid(W_z x_t).
+    """minGRU: h_t = (1 - z_t) * h_{t-1} + z_t * W_h x_t, with the gate z_t = sigmoid(W_z x_t).
 
     The state goes on without a product, and long sequences train many times faster than with a GRU. What it cannot do
     in one layer is to let the past decide what to do with the present; with several layers it can.
@@ -60,7 +60,7 @@ class MinGRUCell(_LinearCell):
 
 
 class MinLSTMCell(_LinearCell):
-    """h_t = f'_t * h_{t-1} + i'_t * W_h x_t, where the forget and input gate see the input alone and sum to 1.
+    """minLSTM: h_t = f'_t * h_{t-1} + i'_t * W_h x_t, whose two gates see the input alone and sum to 1.
 
     Args:
         input_size: The number of features E of the input.

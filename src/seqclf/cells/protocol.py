@@ -36,7 +36,7 @@ class Cell(Protocol):
 
 
 class ProjectedCell(nn.Module):
-    """A cell whose step first maps its input: derive from it, and that is done for all steps in one large product.
+    """A base class for cells whose step first maps the input: that is then done for all steps in one product.
 
     A class that derives from it writes `project`, what of a step depends on its input alone, and `step`, the rest.
     Together they are one step of the `Cell` protocol, so such a cell also runs wherever any other does. `forward` is

@@ -67,7 +67,7 @@ class Batch:
 
 
 def pad_collate(samples: Sequence[Sample], *, allow_empty: bool = False) -> Batch:
-    """Collate (sequence, label) pairs into a padded `Batch`; fit for `collate_fn` of any torch `DataLoader`.
+    """Collate (sequence, label) pairs into a padded `Batch`, as the `collate_fn` of any torch `DataLoader`.
 
     Args:
         samples: Pairs of a sequence, of shape (T,) with integer ids or (T, F) with features, and a class index. The

@@ -409,7 +409,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             test_size: The part of the samples that goes to the test side, between 0 and 1; or their number.
             seed: The seed. The same data and seed give the same split.
             stratify: Whether both sides keep the shares of the classes: within one sample of the wanted number where no
-                sequence stands twice, otherwise as near as whole groups of duplicates allow.
+                sequence occurs twice, otherwise as near as whole groups of duplicates allow.
             group_duplicates: Whether equal sequences, whatever their labels, stay on one side. Otherwise the test side
                 can hold sequences that were trained on, and its accuracy flatters.
 

@@ -47,7 +47,7 @@ _CHUNK = 1 << 16
 
 
 def load_names(source: PathLike = "sample", *, ascii_only: bool = True) -> list[tuple[str, str]]:
-    """Return (surname, language) pairs of 18 languages.
+    """Return (surname, language) pairs of 18 languages: the bundled sample, or the full set.
 
     Args:
         source: `"sample"`: the bundled sample, written for this library, over 100 surnames for each language.

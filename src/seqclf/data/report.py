@@ -41,7 +41,7 @@ class Leakage:
 
 @dataclass(frozen=True, repr=False)
 class DataReport:
-    """What `SequenceDataset.report` found; printed, it reads as a page.
+    """What `SequenceDataset.report` found, to be printed: duplicates, ambiguity, balance, lengths, leakage.
 
     Attributes:
         n: The number of sequences.

@@ -20,7 +20,7 @@ _BLOCK = 1 << 9  # where there are more, how many neighbours go into one pool to
 
 
 class BucketBatchSampler(Sampler[list[int]]):
-    """Batches of sequences of similar length, in random order: little padding, and no order that training could feel.
+    """Batches of sequences of similar length, in random order: little padding, and no bias from the order.
 
     The indices are shuffled, cut into windows of `window` batches, sorted by length inside each window, cut into
     batches, and the batches are shuffled. Each index comes once an epoch. Use it as `batch_sampler` of a `DataLoader`.

@@ -13,7 +13,7 @@ __all__ = ["explain_execution"]
 
 
 def explain_execution(model: RNNClassifier, batch: Batch) -> Decision:
-    """Tell which way a model runs a batch, and why.
+    """Say which way a model runs a batch, and why.
 
     All ways give the same answers. Which is the fastest depends on cell, sizes, lengths, and on whether a gradient is
     wanted, so `execution="auto"` goes by costs that were measured on many shapes.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def plot_confusion(result: Evaluation, *, title: str = "") -> "Figure":
-    """Draw the confusion matrix: each row a true class, shaded by the part of it that got each predicted class.
+    """Draw the confusion matrix: each row is a true class, shaded by the share of each predicted class.
 
     The number in a cell is that part in percent; cells under half a percent are left empty. The number of true members
     stands behind each class.
@@ -59,7 +59,7 @@ def plot_confusion(result: Evaluation, *, title: str = "") -> "Figure":
 
 
 def plot_calibration(result: Evaluation | Mapping[Any, Evaluation], *, bins: int = 15, title: str = "") -> "Figure":
-    """Draw a reliability diagram: how often answers are right that the model is so and so sure of.
+    """Draw a reliability diagram: how often answers are right, by how sure the model is of them.
 
     A model whose probabilities can be believed lies on the diagonal; below it, it is surer than it is right. Under the
     diagram stands how many of the answers each bin of confidence has; bins without any are left out.

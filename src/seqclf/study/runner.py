@@ -49,7 +49,7 @@ def run_study(
     device: torch.device | str = "cpu",
     progress: bool = True,
 ) -> StudyResult:
-    """Train one model for each point of a grid of options, and measure them all in the same way.
+    """Train one model for each point of a grid of options and seeds, and measure all in the same way.
 
     Options are those of `RNNClassifier` (`cell`, `hidden_size`, `num_layers`, `bidirectional`, `dropout`, `pooling`, …)
     and of `fit` (`epochs`, `batch_size`, `clip_grad_norm`, `class_weight`, `label_smoothing`, `early_stopping`), with

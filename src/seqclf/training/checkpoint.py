@@ -31,7 +31,7 @@ _KEPT = 2  # the one that was written last, and the one before it, should a disk
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where `fit` writes its state, and how often; a path in its place means these defaults.
+    """Where `fit` writes its state, and how often; passing a path instead means these defaults.
 
     The state is written at the end of each epoch, and within epochs as often as is said here. The files are written in
     the background; if one is not finished when the next is due, that one is left out.

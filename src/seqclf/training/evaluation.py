@@ -20,7 +20,7 @@ __all__ = ["Evaluation"]
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What `evaluate` found.
+    """What `evaluate` found: loss, accuracy, macro-F1, confusion matrix, figures by class, intervals.
 
     Attributes:
         losses: The negative log-likelihood of the true class of each sequence, in nats: float64 of shape (n,), in the

@@ -86,7 +86,7 @@ def predict_proba(
 def predict_prefixes(
     model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, *, batch_size: int = 256
 ) -> list[npt.NDArray[np.floating[Any]]]:
-    """Return the probabilities after each step of each sequence, in one pass: how early could one decide?
+    """Return the probabilities after each step of each sequence, in one pass, to see how early one could decide.
 
     Args:
         model: As for `predict`; it must read forwards only, and its pooling have a method `prefixes`.

@@ -26,7 +26,7 @@ Probabilities = npt.NDArray[np.floating[Any]]
 
 
 class Predictor:
-    r"""Predicts for sequences as they come: one, as fast as can be; or a stream without end, in bounded memory.
+    r"""Predicts for sequences as they come: single ones quickly, or an endless stream in bounded memory.
 
     It takes a copy of the model, and so does not follow if the model is trained on. A model of a built-in cell answers
     a single short sequence two to five times as fast as by a forward call, mostly: what symbols give to the gates is

@@ -39,7 +39,7 @@ def verify_batching(
     tolerance: float | None = None,
     seed: int = 0,
 ) -> BatchingReport:
-    """Check on your own model that how sequences are batched changes neither logits nor gradients.
+    """Check, on any model, that how sequences are batched changes neither logits nor gradients.
 
     Each sequence alone is the judge of the batch. The same batch again, its order, its size, more padding, other values
     in the padding, and, for an `RNNClassifier`, packing and the ways to run, must then change nothing. All is checked
