@@ -73,7 +73,7 @@ def test_train_is_what_the_library_does(table: Path, tmp_path: Path, run: Run) -
     )
     stopping = EarlyStopping(patience=2)
     given: dict[str, Any] = {
-        "learning_rate": 0.01,
+        "learning_rate": 0.003,
         "epochs": 4,
         "batch_size": 8,
         "class_weight": "balanced",
