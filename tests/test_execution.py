@@ -231,8 +231,11 @@ def test_what_a_direct_step_cannot_do_keeps_it_away(options: dict[str, Any]) -> 
     assert not goes_directly(small(**options))
 
 
-def test_subclasses_and_autocast_keep_direct_steps_away() -> None:
+def test_subclasses_half_types_and_autocast_keep_direct_steps_away() -> None:
     assert not goes_directly(Subclass(3, vocab_size=7))
+    assert goes_directly(small().float())
+    assert not goes_directly(small().half())
+    assert not goes_directly(small().bfloat16())
     with torch.autocast("cpu"):
         assert not goes_directly(small().float())
     with pytest.warns(UserWarning, match="Anomaly Detection"), torch.autograd.detect_anomaly():
