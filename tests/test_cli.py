@@ -25,6 +25,7 @@ from seqclf import (
 )
 from seqclf.cli import main
 from seqclf.training.stopping import EarlyStopping
+from tests.printed import is_shown
 
 COLUMNS = ["--sequence", "word", "--label", "letter"]
 WORDS = [first + rest for first in "abc" for rest in ("", "a", "b", "ca", "bb", "cc", "abc", "cab", "bca")]
@@ -277,6 +278,20 @@ def test_ctrl_c_saves_nothing_and_exits_with_130(
     command = ["train", table, *COLUMNS, "--epochs", 1, "--hidden-size", 4, "--quiet"]
     assert run(*command, "--output", tmp_path / "model")[0] == 130
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("page", "is_right"),
+    [
+        ("rows 3,014\n", True),
+        ("rows 3,015\n", False),
+        ("rows 3,014\n...\nMori 0.123\tx\n", True),
+        ("Mori 0.123\tx\n...\nrows 3,014\n", False),
+        ("Mori 0.123\ty\n", False),
+    ],
+)
+def test_what_a_page_shows_is_compared_but_for_the_figures_of_models(page: str, is_right: bool) -> None:
+    assert is_shown(page, "rows 3,014\nshare 5.6 %\nMori 0.987\tx\n") == is_right
 
 
 def in_a_shell(code: str, **environment: str) -> "subprocess.CompletedProcess[str]":

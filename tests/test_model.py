@@ -205,7 +205,7 @@ def test_for_dataset_remembers() -> None:
         ({"cell": "ltsm"}, r"cell must be one of 'lstm', .* got 'ltsm'\. Did you mean 'lstm'\?"),
         ({"cell": nn.LSTMCell(1, 1)}, r"Pass the class or a function that makes it"),
         ({"cell": lambda *_: 5}, r"cell must make an nn.Module; got int from cell\(64, 4\)"),
-        ({"cell": nn.GRU}, r"take one step; got GRU, which runs whole sequences. Pass 'gru', or nn.GRUCell"),
+        ({"cell": nn.GRU}, r"take one step; got GRU, which runs whole sequences. Pass 'lstm', 'gru'"),
         ({"cell": nn.Linear}, r"forward takes a step and a state; got Linear: too many positional arguments"),
         ({"pooling": "lats"}, r"pooling must be one of 'last', .*; got 'lats'\. Did you mean 'last'\?"),
         ({"pooling": ("last", "men")}, r"pooling must be one of 'last', .*; got 'men'\. Did you mean 'mean'\?"),

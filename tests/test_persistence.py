@@ -120,6 +120,18 @@ def test_truncated_anywhere(path: Path) -> None:
             load(path)
 
 
+def test_a_truncated_file_is_not_taken_for_another_kind(tmp_path: Path) -> None:
+    for size in (
+        0x0280,
+        0x04034B50,
+    ):  # lengths of a header whose bytes are those that a pickle or an archive begins with
+        (tmp_path / "m").write_bytes(struct.pack("<Q", size) + b'{"w"')
+        with pytest.raises(FileFormatError, match="one that seqclf wrote, and whole; got ") as caught:
+            load(tmp_path / "m")
+        assert "pickle" not in str(caught.value)
+        assert "archive" not in str(caught.value)
+
+
 def test_any_altered_byte_is_noticed(path: Path) -> None:
     content = bytearray(path.read_bytes())
     for position in range(0, len(content), 97):
@@ -174,7 +186,7 @@ def test_files_of_other_kinds(tmp_path: Path) -> None:
     for is_zip, kind in ((True, "a zip archive, such as torch.save writes"), (False, "a pickle")):
         torch.save({"a": 1}, tmp_path / "pickle", _use_new_zipfile_serialization=is_zip)
         with pytest.raises(
-            FileFormatError, match=rf"model file must be one that seqclf wrote, and whole; got {kind} \("
+            FileFormatError, match=rf"model file must be one that seqclf wrote, and whole; got {kind} in "
         ):
             load(tmp_path / "pickle")
     with pytest.raises(FileFormatError, match=r"folder must exist to write m"):

@@ -399,3 +399,20 @@ def test_strict_vocabularies_refuse_single_symbols_alike() -> None:
 @given(st.text(max_size=8))
 def test_ids_of_one_text_are_those_of_encode(text: str) -> None:
     assert LETTERS.to_ids(text) == LETTERS.encode(text).tolist()
+
+
+@pytest.mark.parametrize("length", [1, 64, 65, 300])
+def test_a_text_is_encoded_once_however_long(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make(cell="lstm", pooling="mean")
+    text = "abc" * length
+    expected = predict_proba(model, [text])[0]
+    predictor, calls = Predictor(model), []
+    for name in ("to_ids", "encode_flat"):
+
+        def counted(*given: Any, encode: Any = getattr(Vocabulary, name)) -> Any:
+            calls.append(given)
+            return encode(*given)
+
+        monkeypatch.setattr(Vocabulary, name, counted)
+    np.testing.assert_allclose(predictor.predict_proba(text), expected)
+    assert len(calls) == 1

@@ -48,7 +48,7 @@ def read_tensor_file(path: PathLike, kind: str, what: str) -> tuple[Any, dict[st
         text, digest = (metadata.get(name) for name in (kind, f"{kind}_{_DIGEST}"))
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FileFormatError(
-            f"{what} must be one that seqclf wrote, and whole; got {_guess(content)} ({error}) in {path}. "
+            f"{what} must be one that seqclf wrote, and whole; got {_other_kind(content) or error} in {path}. "
             "Check the path, or restore or write the file again."
         ) from None
     if text is None or digest is None:
@@ -61,11 +61,13 @@ def read_tensor_file(path: PathLike, kind: str, what: str) -> tuple[Any, dict[st
     return json.loads(text), tensors
 
 
-def _guess(content: bytes) -> str:
-    """Say what a file is that is none of tensors, as far as its first bytes tell."""
-    if content.startswith(b"PK"):
+def _other_kind(content: bytes) -> str | None:
+    """Say what a file is whose first bytes tell that it never held safetensors, whose header begins at byte 8."""
+    if len(content) < 9 or content[8:9] == b"{":
+        return None
+    if content.startswith(b"PK\x03\x04"):
         return "a zip archive, such as torch.save writes"
-    return "a pickle" if content.startswith(b"\x80") else "something else"
+    return "a pickle" if content.startswith(b"\x80") else None
 
 
 def _metadata(content: bytes) -> dict[str, str]:

@@ -12,7 +12,7 @@ __all__ = ["IndRNNCell"]
 
 
 class IndRNNCell(ProjectedCell):
-    """IndRNN: h_t = act(W x_t + b + u * h_{t-1}), without a matrix product of the state.
+    """IndRNN: h_t = act(W x_t + b + u * h_{t-1}), without a matrix product of the state, so cheap.
 
     Args:
         input_size: The number of features E of the input.

@@ -63,7 +63,7 @@ def _make(cell: CellFactory, input_size: int, hidden_size: int) -> nn.Module:
     if isinstance(module, nn.RNNBase):
         raise InvalidArgumentError(
             f"cell must make modules that take one step; got {type(module).__name__}, which runs whole sequences. "
-            f"Pass {type(module).__name__.lower()!r}, or nn.{type(module).__name__}Cell."
+            "Pass 'lstm', 'gru' or 'rnn', or a cell such as nn.LSTMCell."
         )
     try:
         inspect.signature(module.forward).bind(None, None)

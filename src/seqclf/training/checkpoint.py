@@ -15,7 +15,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from seqclf._version import __version__
-from seqclf.checks import check_int
+from seqclf.checks import check_int, check_positive
 from seqclf.errors import FileFormatError, InvalidArgumentError
 from seqclf.files import PathLike
 from seqclf.tensor_file import read_tensor_file, write_tensor_file
@@ -54,9 +54,8 @@ class Checkpoint:
     every_steps: int | None = None
 
     def __post_init__(self) -> None:
-        seconds = self.every_seconds
-        if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-            raise InvalidArgumentError(f"every_seconds must be a number above 0, or None; got {seconds!r}.")
+        if self.every_seconds is not None:
+            check_positive("every_seconds", self.every_seconds)
         if self.every_steps is not None:
             check_int("every_steps", self.every_steps)
 
