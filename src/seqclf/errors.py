@@ -10,6 +10,7 @@ __all__ = [
     "InvalidDataError",
     "MissingDependencyError",
     "SeqclfError",
+    "SeqclfWarning",
     "TrainingError",
 ]
 
@@ -24,6 +25,16 @@ class SeqclfError(Exception):
         ... except SeqclfError as error:
         ...     print(error)
         sequences must hold at least one sequence; got none. Pass the training sequences.
+    """
+
+
+class SeqclfWarning(UserWarning):
+    """What this library warns of, so that it can be told from other warnings, silenced or made an error.
+
+    Example:
+        >>> import warnings
+        >>> from seqclf.errors import SeqclfWarning
+        >>> warnings.simplefilter("error", SeqclfWarning)
     """
 
 

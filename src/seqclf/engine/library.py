@@ -1,0 +1,162 @@
+"""The compiled kernels: found, loaded and described for ctypes; `native/model.h` has the same structures."""
+
+import ctypes
+import os
+import sys
+import warnings
+from ctypes import POINTER, Structure, c_char_p, c_double, c_int, c_int64, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from seqclf.errors import InvalidArgumentError, SeqclfWarning
+
+FOLDER = Path(__file__).parent / "native"
+NAME = {"win32": "seqclf_kernels.dll", "darwin": "seqclf_kernels.dylib"}.get(sys.platform, "seqclf_kernels.so")
+MOST_POOLINGS = 8
+
+CELLS = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}
+POOLINGS = {"last": 0, "mean": 1, "max": 2, "attention": 3}
+OUT_OF_MEMORY, UNKNOWN_ID = -1, -2
+
+
+class CDirection(Structure):
+    """The weights of one direction of one layer, and where their gradients go."""
+
+    _fields_ = [
+        (prefix + name, c_void_p)
+        for prefix in ("", "d_")
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    ]
+
+
+class CAttention(Structure):
+    """The weights of one attention pooling, and where their gradients go."""
+
+    _fields_ = [(prefix + name, c_void_p) for prefix in ("", "d_") for name in ("hidden_weight", "hidden_bias", "context")]
+
+
+class CModel(Structure):
+    """A classifier: sizes, and where its weights lie."""
+
+    _fields_ = [
+        *((name, c_int64) for name in ("cell", "layers", "directions", "hidden", "input", "vocab", "classes", "poolings")),
+        ("pooling", c_int64 * MOST_POOLINGS),
+        *((name, c_void_p) for name in ("embedding", "d_embedding", "head_weight", "head_bias", "d_head_weight", "d_head_bias")),
+        ("direction", POINTER(CDirection)),
+        ("attention", POINTER(CAttention)),
+    ]
+
+
+class CBatch(Structure):
+    """Sequences, and what of them is dropped."""
+
+    _fields_ = [
+        ("count", c_int64),
+        ("values", c_void_p),
+        ("value_type", c_int64),
+        ("starts", c_void_p),
+        ("lengths", c_void_p),
+        ("truncate", c_int64),
+        ("keys", c_void_p),
+        *(
+            (name, c_int64)
+            for name in ("drop_symbols", "drop_inputs", "drop_layers", "drop_states", "drop_pooled", "variational")
+        ),
+    ]
+
+
+class CObjective(Structure):
+    """Cross-entropy, with weights and smoothed labels."""
+
+    _fields_ = [("labels", c_void_p), ("factor", c_void_p), ("class_weight", c_void_p), ("smoothing", c_double)]
+
+
+class COutputs(Structure):
+    """Where results go; None is not wanted."""
+
+    _fields_ = [(name, c_void_p) for name in ("logits", "pooled", "states", "every")] + [("longest", c_int64)]
+
+
+class CGradients(Structure):
+    """The gradient of what was put out, and where that of the inputs goes."""
+
+    _fields_ = [
+        *((name, c_void_p) for name in ("logits", "pooled", "states")),
+        ("longest", c_int64),
+        ("inputs", c_void_p),
+    ]
+
+
+_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "set_name": (c_char_p, [c_int]),
+    "set_runs": (c_int, [c_int]),
+    "workspace_new": (c_void_p, [c_int]),
+    "workspace_free": (None, [c_void_p]),
+    "workspace_bytes": (c_int64, [c_void_p]),
+    "train": (c_int, [c_int, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int]),
+    "forward": (c_int, [c_int, c_void_p, c_void_p, c_void_p, c_void_p, c_int, c_int, c_int]),
+    "backward": (c_int, [c_int, c_void_p, c_void_p, c_int]),
+    "pack": (c_int, [c_int, c_void_p, c_void_p, c_int, c_int]),
+    "infer": (c_int, [c_int, c_void_p, c_void_p, c_void_p, c_void_p, c_int]),
+    "stream": (c_int, [c_int, c_void_p, c_void_p, c_void_p, c_int64, c_void_p]),
+    "softmax": (None, [c_int, c_int64, c_int64, c_void_p]),
+    "activations": (None, [c_int, c_int64, c_void_p, c_void_p, c_void_p, c_void_p]),
+}
+
+
+class Library:
+    """The loaded kernels.
+
+    Attributes:
+        sets: The names of the instruction sets that this processor runs, the best last.
+        set: The one that is used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        loaded = ctypes.CDLL(str(path))
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(loaded, f"seqclf_{name}")
+            function.restype, function.argtypes = result, arguments
+            setattr(self, name, function)
+        self._numbers = {}
+        number = 0
+        while name := self.set_name(number):
+            if self.set_runs(number):
+                self._numbers[name.decode()] = number
+            number += 1
+        self.sets = tuple(self._numbers)
+        self.use(os.environ.get("SEQCLF_INSTRUCTION_SET", self.sets[-1]))
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+    def use(self, name: str) -> None:
+        """Use the kernels for one instruction set from now on.
+
+        Raises:
+            InvalidArgumentError: This processor does not run it.
+        """
+        if name not in self._numbers:
+            raise InvalidArgumentError(
+                f"the instruction set must be one of {', '.join(map(repr, self.sets))}, which this processor runs; got "
+                f"{name!r}. Leave SEQCLF_INSTRUCTION_SET unset for the best."
+            )
+        self.set = name
+        self.kinds = (2 * self._numbers[name], 2 * self._numbers[name] + 1)  # for float32, for float64
+
+
+@cache
+def library() -> Library | None:
+    """Return the kernels; None, and a warning once, where they were not built or cannot be loaded."""
+    try:
+        return Library(FOLDER / NAME)
+    except OSError as error:
+        warnings.warn(
+            f"seqclf runs by torch's kernels, which is several times as slow, as its own cannot be loaded: {error}. "
+            "Install it anew on this machine (pip install --force-reinstall --no-cache-dir seqclf); see 'Installing' in "
+            "the documentation.",
+            SeqclfWarning,
+            stacklevel=2,
+        )
+        return None

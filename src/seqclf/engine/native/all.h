@@ -1,0 +1,12 @@
+/* The parts of the kernels, in the order in which they need each other. */
+#include "simd.h"
+#include "activations.h"
+#include "product.h"
+#include "cells.h"
+#include "dropout_rows.h"
+#include "pass.h"
+#include "forward.h"
+#include "backward.h"
+#include "run.h"
+#include "infer.h"
+#include "undefine.h"

@@ -1,0 +1,328 @@
+/* Inference that keeps nothing but the states of one step; sequences that begin alike share their first steps.
+
+   For models whose states depend on what was read only: of one direction, or of one layer, whose directions are then
+   gone through one after the other. Sequences are sorted, so that those that begin alike lie side by side, and at each
+   step every distinct beginning has one row. Others go through chunks as in training. */
+
+typedef struct { /* the states after one step: rows of W numbers; `pooled` has one section for each pooling */
+    REAL **h, **c, *pooled, *largest, *total;
+} NAME(Level);
+
+static int NAME(take_level)(const NAME(Weights) *w, Arena *arena, long rows, NAME(Level) *level) {
+    level->h = TAKE(arena, REAL *, w->layers);
+    level->c = TAKE(arena, REAL *, w->layers);
+    if (!level->h || !level->c) return 0;
+    int complete = 1;
+    for (long layer = 0; layer < w->layers; layer++)
+        complete &= !!(level->h[layer] = TAKE_REALS(arena, rows * w->W)) & !!(level->c[layer] = TAKE_REALS(arena, rows * w->W));
+    complete &= !!(level->pooled = TAKE_REALS(arena, rows * w->model->poolings * w->W));
+    complete &= !!(level->largest = TAKE_REALS(arena, rows * w->model->poolings));
+    return complete & !!(level->total = TAKE_REALS(arena, rows * w->model->poolings));
+}
+
+/* Give each row the states of the row that it goes on from. */
+static void NAME(branch)(const NAME(Weights) *w, long rows, const int32_t *parent, const NAME(Level) *from, NAME(Level) *to) {
+    long W = w->W, P = (long)w->model->poolings;
+    for (long row = 0; row < rows; row++) {
+        for (long layer = 0; layer < w->layers; layer++) {
+            memcpy(to->h[layer] + row * W, from->h[layer] + parent[row] * W, (size_t)W * sizeof(REAL));
+            if (w->model->cell == CELL_LSTM)
+                memcpy(to->c[layer] + row * W, from->c[layer] + parent[row] * W, (size_t)W * sizeof(REAL));
+        }
+        memcpy(to->pooled + row * P * W, from->pooled + parent[row] * P * W, (size_t)(P * W) * sizeof(REAL));
+        memcpy(to->largest + row * P, from->largest + parent[row] * P, (size_t)P * sizeof(REAL));
+        memcpy(to->total + row * P, from->total + parent[row] * P, (size_t)P * sizeof(REAL));
+    }
+}
+
+/* Take one step in all layers of one direction, in place; the gates of the first layer hold what the inputs give. */
+static void NAME(advance)(const NAME(Weights) *w, long direction, long rows, int is_first, REAL *gates, NAME(Level) *level,
+                          REAL *hidden, REAL *scores) {
+    long W = w->W, P = (long)w->model->poolings;
+    for (long number = 0; number < w->layers; number++) {
+        const NAME(Layer) *layer = &w->layer[number * w->directions + direction];
+        REAL *h = level->h[number], *c = level->c[number];
+        if (number) {
+            for (long row = 0; row < rows; row++)
+                memcpy(gates + row * w->gate_width, layer->bias, (size_t)w->gate_width * sizeof(REAL));
+            NAME(product)(rows, w->spec->inputs * W, w->H, level->h[number - 1], W, layer->packed_ih[0],
+                          gates + w->spec->input_first * W, w->gate_width, 1);
+        }
+        NAME(step)(w, layer, rows, gates, is_first ? NULL : h, is_first ? NULL : h, is_first ? NULL : c, h, c, NULL);
+    }
+    const REAL *top = level->h[w->layers - 1];
+    for (long k = 0; k < P; k++) {
+        int64_t pooling = w->model->pooling[k];
+        if (pooling == POOL_ATTENTION) NAME(score_rows)(w, &w->attention[k], rows, top, W, hidden, scores);
+        for (long row = 0; row < rows; row++) {
+            REAL *pooled = level->pooled + (row * P + k) * W;
+            if (pooling == POOL_ATTENTION)
+                NAME(attend_step)(W, is_first, scores[row], pooled, top + row * W, pooled, level->largest + row * P + k,
+                                  level->total + row * P + k);
+            else NAME(pool_step)(pooling, W, is_first, pooled, top + row * W, pooled);
+        }
+    }
+}
+
+/* The pooled vector of a row of a level after `length` steps, into the sections of one direction. */
+static void NAME(finish)(const NAME(Weights) *w, long direction, long row, long length, const NAME(Level) *level, REAL *to) {
+    long W = w->W, P = (long)w->model->poolings;
+    for (long k = 0; k < P; k++) {
+        const REAL *from = level->pooled + (row * P + k) * W;
+        REAL *section = to + (k * w->directions + direction) * W;
+        REAL share = w->model->pooling[k] == POOL_MEAN ? (REAL)length : w->model->pooling[k] == POOL_ATTENTION ? level->total[row * P + k] : 1;
+        for (long j = 0; j < W; j += LANES) NAME(store)(section + j, share == 1 ? NAME(load)(from + j) : NAME(load)(from + j) / share);
+    }
+}
+
+static int32_t NAME(token)(const NAME(Pass) *p, long b, long t, long direction) {
+    return p->tokens[p->first_token[b] + (direction ? (long)p->batch.lengths[b] - 1 - t : t)];
+}
+
+/* Go through some sequences, given by their places in the batch, in an order in which those that begin alike are side by
+   side. */
+static int NAME(sweep)(NAME(Pass) *p, long direction, long count, const long *places, Arena *arena) {
+    const NAME(Weights) *w = p->weights;
+    long W = w->W, G = w->gate_width, E = (long)p->model->input, padded = NAME(pad)(w->directions * w->H), S = w->pooled_width;
+    long *alive = TAKE(arena, long, count);
+    int32_t *row_of = TAKE(arena, int32_t, count), *parent = TAKE(arena, int32_t, count), *symbol = TAKE(arena, int32_t, count);
+    REAL *gates = TAKE_REALS(arena, count * G), *hidden = TAKE_REALS(arena, count * (padded + 1));
+    REAL *x = TAKE_REALS(arena, count * p->input_width), *ended = TAKE_REALS(arena, count * S);
+    REAL *logits = TAKE_REALS(arena, count * w->padded_classes);
+    NAME(Level) levels[2], *level = &levels[0], *other = &levels[1];
+    if (!alive || !row_of || !parent || !symbol || !gates || !hidden || !x || !ended || !logits ||
+        !NAME(take_level)(w, arena, count, level) || !NAME(take_level)(w, arena, count, other))
+        return 0;
+    long there = 0, rows_before = 0;
+    for (long i = 0; i < count; i++)
+        if (p->batch.lengths[places[i]]) alive[there++] = places[i];
+        else memset(p->pooled + places[i] * S, 0, (size_t)S * sizeof(REAL));
+    for (long t = 0; there; t++) {
+        long rows = 0, is_same = t > 0;
+        int32_t last_before = -1;
+        for (long i = 0; i < there; i++) { /* one row for each distinct beginning */
+            int32_t before = t ? row_of[i] : 0, token = p->tokens ? NAME(token)(p, alive[i], t, direction) : 0;
+            if (!p->tokens || i == 0 || before != last_before || token != symbol[rows - 1]) {
+                parent[rows] = t ? before : (int32_t)rows;
+                is_same &= parent[rows] == rows;
+                symbol[rows] = token;
+                if (!p->tokens) {
+                    long b = alive[i], at = direction ? (long)p->batch.lengths[b] - 1 - t : t;
+                    memcpy(x + rows * p->input_width, (const REAL *)p->batch.values + (p->batch.starts[b] + at) * E,
+                           (size_t)E * sizeof(REAL));
+                }
+                rows++;
+            }
+            last_before = before;
+            row_of[i] = (int32_t)(rows - 1);
+        }
+        if (t && !(is_same && rows <= rows_before)) {
+            NAME(branch)(w, rows, parent, level, other);
+            NAME(Level) *swapped = level;
+            level = other;
+            other = swapped;
+        }
+        const NAME(Layer) *first = &w->layer[direction];
+        for (long row = 0; row < rows; row++)
+            memcpy(gates + row * G, p->tokens ? first->table + symbol[row] * G : first->bias, (size_t)G * sizeof(REAL));
+        if (!p->tokens)
+            NAME(product)(rows, w->spec->inputs * W, E, x, p->input_width, first->packed_ih[0], gates + w->spec->input_first * W, G, 1);
+        NAME(advance)(w, direction, rows, t == 0, gates, level, hidden, hidden + count * padded);
+        rows_before = rows;
+        if (p->every) {
+            for (long row = 0; row < rows; row++) NAME(finish)(w, direction, row, t + 1, level, ended + row * S);
+            NAME(apply_head)(w, rows, ended, logits);
+            for (long i = 0; i < there; i++)
+                memcpy(p->every + (alive[i] * p->outputs.longest + t) * w->classes, logits + row_of[i] * w->padded_classes,
+                       (size_t)w->classes * sizeof(REAL));
+        }
+        long left = 0;
+        for (long i = 0; i < there; i++) {
+            if (p->batch.lengths[alive[i]] == t + 1) {
+                NAME(finish)(w, direction, row_of[i], t + 1, level, p->pooled + alive[i] * S);
+                continue;
+            }
+            alive[left] = alive[i];
+            row_of[left++] = row_of[i];
+        }
+        there = left;
+    }
+    return 1;
+}
+
+static void NAME(sweep_job)(void *context, long job, int thread) {
+    NAME(Pass) *p = context;
+    long chunks = (p->B + SEQUENCES_AT_ONCE - 1) / SEQUENCES_AT_ONCE, direction = job / chunks, first = job % chunks * SEQUENCES_AT_ONCE;
+    long count = p->B - first < SEQUENCES_AT_ONCE ? p->B - first : SEQUENCES_AT_ONCE;
+    size_t mark = arena_mark(p->arenas[1 + thread]);
+    if (!NAME(sweep)(p, direction, count, p->sorted[direction] + first, p->arenas[1 + thread])) atomic_store(&p->failed, 1);
+    arena_release(p->arenas[1 + thread], mark);
+}
+
+/* Sort places[0..count) by their sequences from step t on: the three-way radix quicksort of Bentley and Sedgewick, 1997. */
+static void NAME(sort_sequences)(const NAME(Pass) *p, long *places, long count, long t, long direction) {
+#define TOKEN_OF(b) (p->batch.lengths[b] > t ? NAME(token)(p, b, t, direction) : -1)
+    while (count > 1) {
+        int32_t pivot = TOKEN_OF(places[count / 2]);
+        long less = 0, more = count;
+        for (long i = 0; i < more;) {
+            int32_t token = TOKEN_OF(places[i]);
+            long place = places[i];
+            if (token < pivot) {
+                places[i++] = places[less];
+                places[less++] = place;
+            } else if (token > pivot) {
+                places[i] = places[--more];
+                places[more] = place;
+            } else i++;
+        }
+        NAME(sort_sequences)(p, places, less, t, direction);
+        NAME(sort_sequences)(p, places + more, count - more, t, direction);
+        if (pivot < 0 || t >= 255) return; /* all ended; or so long that more sharing is not worth the search */
+        places += less;
+        count = more - less;
+        t++;
+    }
+#undef TOKEN_OF
+}
+
+static void NAME(head_job)(void *context, long job, int thread) {
+    NAME(Pass) *p = context;
+    const NAME(Weights) *w = p->weights;
+    long first = job * SEQUENCES_AT_ONCE, count = p->B - first < SEQUENCES_AT_ONCE ? p->B - first : SEQUENCES_AT_ONCE;
+    (void)thread;
+    for (long b = first; b < first + count && p->outputs.pooled; b++)
+        NAME(copy_pooled)(w, p->pooled + b * w->pooled_width,
+                          (REAL *)p->outputs.pooled + b * (w->pooled_width / w->W) * w->H, 1);
+    if (!w->classes || !p->outputs.logits) return;
+    REAL *logits = p->logits + first * w->padded_classes;
+    NAME(apply_head)(w, count, p->pooled + first * w->pooled_width, logits);
+    for (long i = 0; i < count; i++)
+        memcpy((REAL *)p->outputs.logits + (first + i) * w->classes, logits + i * w->padded_classes, (size_t)w->classes * sizeof(REAL));
+}
+
+static int NAME(pack)(const Model *model, Workspace *workspace, int threads, int full_table) {
+    Batch none = {0};
+    NAME(Pass) *p = NAME(new_pass)(workspace, model, &none);
+    NAME(Weights) *w = p ? TAKE(workspace->arenas[0], NAME(Weights), 1) : NULL;
+    if (!w) return OUT_OF_MEMORY;
+    p->weights = w;
+    p->packs = 1;
+    p->fills_table = full_table && model->vocab;
+    p->symbols = p->fills_table ? (long)model->vocab : 0;
+    p->vectors = (REAL *)model->embedding;
+    if (!NAME(weights_room)(w, model, workspace->arenas[0], 0, p->symbols)) return OUT_OF_MEMORY;
+    w->has_full_table = p->fills_table;
+    threads = team_begin(threads);
+    team_run(threads, NAME(pack_jobs)(w), NAME(pack_job), p);
+    team_end(threads);
+    return OK;
+}
+
+/* Logits, pooled vectors, or logits after every step, as `outputs` asks. */
+static int NAME(infer)(const Workspace *packed_weights, const Batch *batch, const Outputs *outputs, Workspace *workspace,
+                       int threads) {
+    const NAME(Weights) *packed = ((NAME(Pass) *)packed_weights->pass)->weights;
+    const Model *model = packed->model;
+    NAME(Pass) *p = NAME(new_pass)(workspace, model, batch);
+    if (!p) return OUT_OF_MEMORY;
+    p->outputs = *outputs;
+    threads = team_begin(NAME(threads_for)(batch, model, threads));
+    int status, attends = 0, by_chunks;
+    for (long k = 0; k < model->poolings; k++) attends |= model->pooling[k] == POOL_ATTENTION;
+    by_chunks = !model->poolings || outputs->states || (model->directions == 2 && (model->layers > 1 || attends));
+    if (by_chunks) {
+        status = NAME(prepare)(p, packed, threads);
+        if (!status) team_run(threads, p->chunks, NAME(chunk_job), p);
+    } else {
+        p->every = outputs->every;
+        status = NAME(begin)(p, packed);
+        if (!status) status = NAME(ready_weights)(p, packed, threads);
+        long B = p->B, directions = (long)model->directions;
+        if (!status) {
+            const NAME(Weights) *w = p->weights;
+            p->pooled = TAKE_REALS(p->arenas[0], B * w->pooled_width);
+            p->logits = TAKE_REALS(p->arenas[0], B * w->padded_classes);
+            for (long d = 0; d < directions; d++) {
+                if (!(p->sorted[d] = TAKE(p->arenas[0], long, B))) status = OUT_OF_MEMORY;
+                for (long i = 0; i < B && !status; i++) p->sorted[d][i] = p->order[i];
+                if (p->tokens && B > 1 && !status) NAME(sort_sequences)(p, p->sorted[d], B, 0, d);
+            }
+            if (!p->pooled || !p->logits) status = OUT_OF_MEMORY;
+        }
+        if (!status) {
+            long chunks = (B + SEQUENCES_AT_ONCE - 1) / SEQUENCES_AT_ONCE;
+            team_run(threads, chunks * directions, NAME(sweep_job), p);
+            team_run(threads, chunks, NAME(head_job), p);
+        }
+    }
+    team_end(threads);
+    return status ? status : atomic_load(&p->failed) ? OUT_OF_MEMORY : OK;
+}
+
+typedef struct {
+    NAME(Level) level;
+    REAL *gates, *hidden, *pooled, *logits;
+    int64_t length;
+} NAME(Stream);
+
+/* Read one step more of a stream, whose state is in a workspace that was new: an id, or `step`, a row of features. */
+static int NAME(stream)(const Workspace *packed, Workspace *state, const void *step, int64_t id, void *logits) {
+    const NAME(Weights) *w = ((NAME(Pass) *)packed->pass)->weights;
+    Arena *arena = state->arenas[0];
+    NAME(Stream) *s = state->pass;
+    if (!s) {
+        s = TAKE(arena, NAME(Stream), 1);
+        if (!s) return OUT_OF_MEMORY;
+        memset(s, 0, sizeof *s);
+        s->gates = TAKE_REALS(arena, w->gate_width);
+        s->hidden = TAKE_REALS(arena, NAME(pad)(w->H) + 1);
+        s->pooled = TAKE_REALS(arena, w->pooled_width);
+        s->logits = TAKE_REALS(arena, w->padded_classes);
+        if (!s->gates || !s->hidden || !s->pooled || !s->logits || !NAME(take_level)(w, arena, 1, &s->level)) return OUT_OF_MEMORY;
+        state->pass = s;
+    }
+    const NAME(Layer) *first = &w->layer[0];
+    const REAL *x = step;
+    if (w->model->vocab) {
+        if (id < 0 || id >= w->model->vocab) return UNKNOWN_ID;
+        x = (const REAL *)w->model->embedding + id * w->model->input;
+    }
+    memcpy(s->gates, first->bias, (size_t)w->gate_width * sizeof(REAL));
+    NAME(product)(1, w->spec->inputs * w->W, (long)w->model->input, x, 0, first->packed_ih[0],
+                  s->gates + w->spec->input_first * w->W, w->gate_width, 1);
+    NAME(advance)(w, 0, 1, s->length == 0, s->gates, &s->level, s->hidden, s->hidden + NAME(pad)(w->H));
+    NAME(finish)(w, 0, 0, (long)++s->length, &s->level, s->pooled);
+    NAME(apply_head)(w, 1, s->pooled, s->logits);
+    memcpy(logits, s->logits, (size_t)w->classes * sizeof(REAL));
+    return OK;
+}
+
+/* ---- For answers and for tests ---- */
+
+static void NAME(softmax_rows)(int64_t rows, int64_t classes, void *values) {
+    REAL room[256 + 2 * LANES], *row = classes <= 256 ? room : malloc(sizeof(REAL) * (size_t)(classes + 2 * LANES));
+    for (int64_t i = 0; i < rows && row; i++) {
+        REAL *from = (REAL *)values + i * classes;
+        memset(row + classes, 0, sizeof(REAL) * (size_t)LANES);
+        memcpy(row, from, sizeof(REAL) * (size_t)classes);
+        NAME(softmax)((long)classes, row);
+        memcpy(from, row, sizeof(REAL) * (size_t)classes);
+    }
+    if (row != room) free(row);
+}
+
+/* count is a multiple of 16. */
+static void NAME(activations)(int64_t count, const void *x, void *exp, void *sigmoid, void *tanh) {
+    for (int64_t j = 0; j < count; j += LANES) {
+        V value = AT((const REAL *)x);
+        PUT((REAL *)exp, NAME(exp)(value));
+        PUT((REAL *)sigmoid, NAME(sigmoid)(value));
+        PUT((REAL *)tanh, NAME(tanh)(value));
+    }
+}
+
+const Kernels NAME(kernels) = {
+    .train = NAME(train), .forward = NAME(forward), .backward = NAME(backward), .pack = NAME(pack), .infer = NAME(infer),
+    .stream = NAME(stream), .softmax = NAME(softmax_rows), .activations = NAME(activations),
+};
