@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.optimize import nnls
+from seqclf.models.direct import step_directly
+from seqclf.models.execution import encode
+from seqclf.models.execution.choice import KERNELS, WAYS, KernelName, Shape, WayName, cost, features, kernel_of
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from benchmarks.table import take_turns
 from seqclf.models.classifier import RNNClassifier
-from seqclf.models.direct import step_directly
-from seqclf.models.execution import encode
-from seqclf.models.execution.choice import KERNELS, WAYS, KernelName, Shape, WayName, cost, features, kernel_of
 from seqclf.training.objective import Objective
 
 HERE = Path(__file__).parent

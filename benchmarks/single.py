@@ -7,10 +7,10 @@ single steps are at each length, by the medians of rounds in which both take tur
 from collections.abc import Callable, Iterator
 
 import torch
+from seqclf.models.whole import WholeSequences
 
 from benchmarks.table import names_parser, publish, take_turns
 from seqclf import RNNClassifier
-from seqclf.models.whole import WholeSequences
 
 SYMBOLS, LENGTHS = 54, (1, 7, 20, 50, 200)
 STACKS = {"1 layer, both ways": (1, True), "2 layers": (2, False), "2 layers, both ways": (2, True)}

@@ -89,7 +89,7 @@ def models(draw: st.DrawFn, *, features: bool | None = None, cells: tuple[Any, .
         num_layers=draw(st.integers(1, 3)),
         bidirectional=bidirectional,
         pooling=SumAndCount(hidden_size * (2 if bidirectional else 1)) if pooling == "own" else pooling,
-        execution=draw(st.sampled_from(("auto", "padded", "packed", "fused"))),
+        execution=draw(st.sampled_from(("auto", "padded", "packed", "native"))),
         seed=draw(seeds),
     )
     return model.double().eval()

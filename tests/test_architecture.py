@@ -36,32 +36,35 @@ ROOMS = [
     ["cells.independent", "cells.layer_norm", "cells.minimal", "cells.peephole"],
     ["cells.table"],
     ["cells"],
-    ["models.layout"],
-    ["models.dropout", "models.encoder", "models.features", "models.inputs", "models.pooling"],
-    ["models.execution"],
+    ["engine.layout", "engine.library"],
+    ["engine.dropout", "engine.encoder", "engine.kernels", "engine.weights"],
+    ["engine.plan", "engine.recurrence", "engine.torch_kernels"],
+    ["engine.cell_loop"],
+    ["engine.torch_backend"],
+    ["models.features", "models.inputs", "models.pooling"],
     ["models.options"],
-    ["models.classifier", "models.stream"],
-    ["models.explain", "models.plain"],
-    ["models.direct", "models.shared"],
-    ["models.cached", "models.whole"],
+    ["models.stream"],
+    ["models.classifier"],
+    ["models.explain"],
     ["persistence"],
     ["export"],
+    ["inference.logits"],
+    ["inference.predict"],
+    ["inference.predictor"],
     ["metrics"],
     ["training.history", "training.interrupt", "training.interval", "training.nested"],
     [
         "training.checkpoint",
         "training.distributed",
-        "training.dry_run",
         "training.finite",
-        "training.inference",
         "training.objective",
         "training.stopping",
         "training.weights",
     ],
     ["attribution"],
     ["training.evaluation"],
-    ["training.calibration", "training.evaluate", "training.predictor"],
-    ["training.compare", "training.trainer"],
+    ["training.calibration", "training.evaluate", "training.steps", "training.update"],
+    ["training.compare", "training.dry_run", "training.trainer"],
     ["training.run"],
     ["training.fit", "callbacks"],
     ["sklearn"],
@@ -90,7 +93,7 @@ def modules() -> dict[str, Path]:
     found = {}
     for path in SOURCE.rglob("*.py"):
         name = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
-        if name not in {"__init__", "data", "models", "study", "training"}:
+        if name not in {"__init__", "data", "engine", "inference", "models", "study", "training"}:
             found[name] = path
     return found
 

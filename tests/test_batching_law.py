@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from seqclf import RNNClassifier, pack_collate, pad_collate
+from seqclf.engine import torch_kernels as padded_way
 from seqclf.models import pooling as poolings
-from seqclf.models.execution import padded as padded_way
 from tests import law_table, reference, strategies
 
 TOLERANCE = 1e-12  # float64; docs/results/law holds the worst differences that were found

@@ -16,7 +16,6 @@ MODELS: dict[str, dict[str, Any]] = {
     "gru, two layers": {"cell": "gru", "num_layers": 2},
     "lstm, both ways": {"cell": "lstm", "bidirectional": True},
     "lstm, both ways, padded": {"cell": "lstm", "bidirectional": True, "execution": "padded"},
-    "gru, fused": {"cell": "gru", "execution": "fused"},
     "own cell, all poolings": {"cell": nn.GRUCell, "pooling": ["last", "mean", "max", "attention"]},
     "dropout": {"cell": "gru", "input_dropout": 0.2, "dropout": 0.2, "recurrent_dropout": 0.2},
 }

@@ -11,8 +11,8 @@ from torch.nn.utils.rnn import pack_sequence
 
 from seqclf import InvalidArgumentError, RNNClassifier, SequenceDataset, fit, pad_collate
 from seqclf.cells import MinGRUCell
-from seqclf.models.dropout import INPUTS, POOLED, choose, keys_for
-from seqclf.models.layout import Positions
+from seqclf.engine.dropout import INPUTS, POOLED, choose, keys_for
+from seqclf.engine.layout import Positions
 from tests import reference, strategies
 
 RATES = ("dropout", "input_dropout", "symbol_dropout", "recurrent_dropout")

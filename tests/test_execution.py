@@ -11,6 +11,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from seqclf.models.direct import goes_directly, step_directly
+from seqclf.models.execution.fused import arena, sharing
+from seqclf.models.execution.fused.arena import Arena
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import parametrizations
@@ -18,11 +21,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from seqclf import InvalidDataError, RNNClassifier, SequenceDataset, explain_execution, pack_collate, pad_collate
 from seqclf.data.packing import pack_batches
+from seqclf.engine.layout import Layout, Positions, layout_of
 from seqclf.models import execution
-from seqclf.models.direct import goes_directly, step_directly
-from seqclf.models.execution.fused import arena, sharing
-from seqclf.models.execution.fused.arena import Arena
-from seqclf.models.layout import Layout, Positions, layout_of
 from seqclf.training.objective import Objective
 from tests import strategies
 

@@ -18,8 +18,8 @@ from seqclf import (
     pack_collate,
     pad_collate,
 )
-from seqclf.models.encoder import CellEncoder
-from seqclf.models.layout import packed_lengths
+from seqclf.engine.encoder import CellEncoder
+from seqclf.engine.layout import packed_lengths
 from tests import reference, strategies
 
 
@@ -127,7 +127,7 @@ def test_weight_dropout_is_the_same_however_sequences_are_batched(
 ) -> None:
     sequences = [torch.tensor([3, 2, 3]), torch.tensor([4]), torch.tensor([5, 1])]
     options = {"cell": cell, "num_layers": num_layers, "bidirectional": bidirectional, "weight_dropout": 0.5}
-    padded, *others = (tiny(execution=way, **options).double().train() for way in ("padded", "packed", "fused"))
+    padded, *others = (tiny(execution=way, **options).double().train() for way in ("padded", "packed", "native"))
     batch = pad_collate([(sequence, 0) for sequence in sequences])
 
     def drop(model: RNNClassifier, inputs: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -211,7 +211,7 @@ def test_for_dataset_remembers() -> None:
         ({"pooling": ("last", "men")}, r"pooling must be one of 'last', .*; got 'men'\. Did you mean 'mean'\?"),
         ({"pooling": ()}, r"pooling must name at least one pooling; got none"),
         ({"pooling": 5}, r"pooling must be one of 'last', .*; got 5"),
-        ({"execution": "fast"}, r"execution must be one of 'auto', 'padded', 'packed', 'fused'; got 'fast'"),
+        ({"execution": "fast"}, r"execution must be one of 'auto', 'native', 'padded', 'packed'; got 'fast'"),
         ({"vocabulary": Vocabulary("ab")}, r"vocab_size must be the size of the vocabulary, 4; got 7"),
         ({"classes": ["a"]}, r"classes must hold 3 labels, one for each class; got 1"),
     ],

@@ -9,6 +9,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from seqclf.models.cached import CachedPrefixes
+from seqclf.models.execution.fused.running import RunningLayers
+from seqclf.models.execution.prefix_tree import Ids, build_tree
+from seqclf.models.shared import SharedPrefixes, shares_prefixes
+from seqclf.models.whole import WholeSequences
 from torch import Tensor, nn
 
 from seqclf import (
@@ -22,11 +27,6 @@ from seqclf import (
     predict_proba,
 )
 from seqclf.models import cached, shared
-from seqclf.models.cached import CachedPrefixes
-from seqclf.models.execution.fused.running import RunningLayers
-from seqclf.models.execution.prefix_tree import Ids, build_tree
-from seqclf.models.shared import SharedPrefixes, shares_prefixes
-from seqclf.models.whole import WholeSequences
 from seqclf.training import inference
 from tests import strategies
 from tests.reference import logits

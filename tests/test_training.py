@@ -16,7 +16,6 @@ from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR, ReduceLROnPlatea
 
 import seqclf.training.stopping
 from seqclf import (
-    Batch,
     EarlyStopping,
     EpochEnd,
     History,
@@ -28,7 +27,7 @@ from seqclf import (
     evaluate,
     fit,
 )
-from seqclf.training.trainer import Trainer
+from seqclf.training.steps import NativeSteps, StepData
 from tests import strategies
 
 DATA = strategies.letters_dataset(count=80)
@@ -482,7 +481,8 @@ def test_a_gradient_that_is_not_finite_reaches_no_weight(spoil: str, message: st
 
 def test_where_gradients_are_not_looked_at_the_loss_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU."""
-    monkeypatch.setattr("seqclf.training.trainer.is_finite", lambda _: True)
+    monkeypatch.setattr("seqclf.training.update.is_finite", lambda _: True)
+    monkeypatch.setattr("seqclf.training.update.can_update", lambda _: False)
     with pytest.raises(TrainingError, match=r"the loss must stay finite; got (nan|inf) in epoch 1\. Lower the"):
         train(optimizer=lambda parameters: SGD(parameters, lr=float("inf")))
 
@@ -491,15 +491,15 @@ def test_where_gradients_are_not_looked_at_the_loss_is(monkeypatch: pytest.Monke
 def test_a_dry_run_finds_what_memory_holds(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     data = strategies.letters_dataset(count=40)
     sizes: list[tuple[int, int]] = []
-    real = Trainer.compute_gradients
+    real = NativeSteps.compute_gradients
 
-    def compute(self: Trainer, batch: Batch, *arguments: Any, **options: Any) -> Tensor:
-        sizes.append((len(batch), int(batch.lengths.max())))
-        if len(batch) * int(batch.lengths.max()) > limit:
+    def compute(self: NativeSteps, data: StepData, *arguments: Any) -> Tensor:
+        sizes.append((len(data.indices), data.longest))
+        if len(data.indices) * data.longest > limit:
             raise error
-        return real(self, batch, *arguments, **options)
+        return real(self, data, *arguments)
 
-    monkeypatch.setattr(Trainer, "compute_gradients", compute)
+    monkeypatch.setattr(NativeSteps, "compute_gradients", compute)
     limit = 40
     with pytest.raises(TrainingError, match=r"not hold 16 sequences of up to 8 steps\. Pass max_tokens=32, which did"):
         train(data=data, batch_size=16, dry_run=True)
@@ -524,7 +524,7 @@ def run(**options):
     model = RNNClassifier.for_dataset(data, hidden_size=64, seed=0)
     return fit(model, data, epochs=1, batch_size=200, dry_run=True, progress=False, device="cpu", **options)
 used = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) << 10
-resource.setrlimit(resource.RLIMIT_AS, (used + (600 << 20),) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (used + (250 << 20),) * 2)
 try:
     run()
 except TrainingError as error:
@@ -540,14 +540,14 @@ except TrainingError as error:
 
 def test_a_dry_run_changes_nothing_and_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert train(dry_run=True)["loss"] == train()["loss"]
-    monkeypatch.setattr(Trainer, "compute_gradients", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(NativeSteps, "compute_gradients", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train(dry_run=True)
 
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("something else")
 
-    monkeypatch.setattr(Trainer, "compute_gradients", fail)
+    monkeypatch.setattr(NativeSteps, "compute_gradients", fail)
     with pytest.raises(RuntimeError, match="something else"):
         train(dry_run=True)
 

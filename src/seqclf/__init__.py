@@ -20,6 +20,8 @@ from seqclf.errors import (
     TrainingError,
 )
 from seqclf.export import export
+from seqclf.inference.predict import predict, predict_prefixes, predict_proba
+from seqclf.inference.predictor import Predictor
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.explain import explain_execution
 from seqclf.persistence import load, save
@@ -32,8 +34,6 @@ from seqclf.training.evaluate import evaluate
 from seqclf.training.evaluation import Evaluation
 from seqclf.training.fit import fit
 from seqclf.training.history import History
-from seqclf.training.inference import predict, predict_prefixes, predict_proba
-from seqclf.training.predictor import Predictor
 from seqclf.training.run import EpochEnd
 from seqclf.training.stopping import EarlyStopping
 from seqclf.verify import BatchingReport, verify_batching

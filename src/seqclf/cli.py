@@ -23,6 +23,7 @@ from seqclf.data.dataset import SequenceDataset
 from seqclf.data.tables import read_table
 from seqclf.errors import InvalidArgumentError, InvalidDataError, SeqclfError
 from seqclf.export import export
+from seqclf.inference.predict import check_encodes, encode_for, predict_proba
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.inputs import EmptyPolicy
 from seqclf.persistence import load, save
@@ -30,7 +31,6 @@ from seqclf.training.calibration import calibrate
 from seqclf.training.evaluate import evaluate
 from seqclf.training.evaluation import Evaluation
 from seqclf.training.fit import DEFAULT_LEARNING_RATE, fit
-from seqclf.training.inference import check_encodes, encode_for, predict_proba
 from seqclf.training.stopping import EarlyStopping
 
 __all__ = ["main"]

@@ -20,10 +20,10 @@ from seqclf.data.convert import as_list
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.encode import are_features
 from seqclf.errors import InvalidArgumentError, InvalidDataError, MissingDependencyError
+from seqclf.inference.predict import predict_proba
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.pooling import PoolingName
 from seqclf.training.fit import OptimizerFactory, fit
-from seqclf.training.inference import predict_proba
 from seqclf.training.stopping import EarlyStopping
 from seqclf.training.weights import SampleWeight, sample_weights
 from seqclf.vocabulary import Vocabulary

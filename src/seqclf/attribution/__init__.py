@@ -11,9 +11,9 @@ from seqclf.attribution.explanation import Explanation
 from seqclf.checks import check_choice
 from seqclf.data.ragged import Ragged
 from seqclf.errors import InvalidArgumentError, InvalidDataError, did_you_mean
+from seqclf.inference.predict import encode_for
 from seqclf.models.classifier import RNNClassifier
 from seqclf.modes import evaluating
-from seqclf.training.inference import encode_for
 
 __all__ = ["Explanation", "explain"]
 

@@ -24,17 +24,18 @@ from seqclf.engine.library import (
     CDirection,
     CGradients,
     CModel,
-    CObjective,
     COutputs,
     Library,
     library,
 )
-from seqclf.errors import InvalidDataError
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 
 _VALUE_TYPES = {torch.uint8: 0, torch.int16: 1, torch.int32: 2, torch.int64: 3, torch.float32: 4, torch.float64: 4}
-_KINDS = {torch.float32: 0, torch.float64: 1}
+KINDS = {torch.float32: 0, torch.float64: 1}
 
 Indices = npt.NDArray[np.int64]
+
+_START = np.zeros(1, np.int64)  # where a single sequence starts
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +92,7 @@ class NativeModel:
         self.weights = [weight.detach().contiguous() for weight in (parts.weights() if weights is None else weights)]
         self.gradients = gradients
         self.dtype = self.weights[0].dtype
+        _check_shapes(parts, self.weights, gradients)
         encoder, head = parts.encoder, parts.head
         pointers = [weight.data_ptr() for weight in self.weights]
         targets = [None] * len(pointers) if gradients is None else [gradient.data_ptr() for gradient in gradients]
@@ -126,6 +128,32 @@ class NativeModel:
             attention=self._attentions,
         )
         self.address = ctypes.addressof(self.struct)
+
+
+def _check_shapes(parts: Parts, weights: Sequence[Tensor], gradients: Sequence[Tensor] | None) -> None:
+    """Raise unless weights and gradients have the sizes that the kernels will take them to have."""
+    encoder, size = parts.encoder, parts.state_size
+    gates = encoder.weight_hh_l0.shape[0]
+    expected: list[tuple[int, ...]] = []
+    for layer in range(encoder.num_layers):
+        width = size if layer else encoder.input_size
+        expected += [(gates, width), (gates, encoder.hidden_size), (gates,), (gates,)] * parts.num_directions
+    if parts.vectors is not None:
+        expected.append((len(parts.vectors), encoder.input_size))
+    for name, _ in parts.poolings:
+        expected += [(size, size), (size,), (1, size)] if name == "attention" else []
+    if parts.head is not None:
+        classes = parts.head.out_features
+        expected += [(classes, size * len(parts.poolings)), (classes,)]
+    if [tuple(one.shape) for one in weights] != expected or any(one.dtype != weights[0].dtype for one in weights):
+        got = [tuple(one.shape) for one in weights]
+        raise InvalidArgumentError(f"weights must fit each other: {expected}; got {got}. Make the model anew.")
+    if gradients is not None and any(
+        target.shape != weight.shape or target.dtype != weight.dtype or not target.is_contiguous()
+        for target, weight in zip(gradients, weights, strict=True)
+    ):
+        raise InvalidArgumentError("gradients must be contiguous, of the shapes and the type of the weights.")
+
 
 class Workspace:
     """Memory that passes work in; it grows to what the largest has needed."""
@@ -216,17 +244,16 @@ class NativeBatch:
             *self.thresholds,
         )
 
-    @classmethod
-    def of_padded(cls, inputs: Tensor, lengths: Tensor, **options: Any) -> "NativeBatch":
-        """Return padded steps (B, T) or (B, T, E), which are read where they lie."""
-        inputs = inputs.detach().contiguous()
-        starts = np.arange(len(inputs), dtype=np.int64) * inputs.shape[1]
-        return cls(inputs.flatten(0, 1), starts, lengths.numpy(), **options)
-
     @property
     def longest(self) -> int:
         """T."""
         return int(self.lengths.max())
+
+
+def as_values(steps: Tensor) -> Tensor:
+    """Return ids or features in one piece, in a type that the kernels read."""
+    steps = steps.detach()
+    return (steps if steps.dtype in _VALUE_TYPES else steps.long()).contiguous()
 
 
 def check_places(values: Tensor, starts: Indices, lengths: Indices) -> None:
@@ -286,39 +313,80 @@ class Packed:
     def __init__(self, parts: Parts, *, full_table: bool) -> None:
         kernels = library()
         assert kernels is not None
-        self._kernels, self._model = kernels, NativeModel(parts)
+        self.kernels, self._model = kernels, NativeModel(parts)
         self.parts, self.dtype = parts, self._model.dtype
-        self._kind = kernels.kinds[_KINDS[self.dtype]]
+        self.kind = kernels.kinds[KINDS[self.dtype]]
         self._workspace = Workspace(kernels, torch.get_num_threads())
         status = kernels.pack(
-            self._kind, self._model.address, self._workspace.address, torch.get_num_threads(), int(full_table)
+            self.kind, self._model.address, self._workspace.address, torch.get_num_threads(), int(full_table)
         )
         check_status(status, 0)
 
     def run(self, batch: NativeBatch) -> Tensor:
         """Return logits (B, C), pooled vectors or states, whichever the model ends with."""
         name, output = output_of(self.parts, batch, self.dtype)
-        self._infer(batch, _outputs(batch, **{name: output}))
+        self._infer(batch.struct, _outputs(batch, **{name: output}))
         return output
+
+    @property
+    def address(self) -> int:
+        """Where the kernels find the packed weights."""
+        return self._workspace.address
+
+    def new_logits(self) -> npt.NDArray[Any]:
+        """Return room for the logits (C,) of one sequence."""
+        assert self.parts.head is not None
+        return np.empty(self.parts.head.out_features, np.float32 if self.dtype == torch.float32 else np.float64)
+
+    def run_one(self, values: Tensor) -> npt.NDArray[Any]:
+        """Return the logits (C,) of one sequence, ids (T,) or features (T, E), which is not empty."""
+        logits = self.new_logits()
+        length = np.array([len(values)])
+        batch = CBatch(1, values.data_ptr(), _VALUE_TYPES[values.dtype], address_of(_START), address_of(length))
+        self._infer(batch, COutputs(logits=address_of(logits), longest=len(values)))
+        return logits
 
     def run_prefixes(self, batch: NativeBatch) -> Tensor:
         """Return the logits after each step, (B, T, C), zero behind the ends."""
         assert self.parts.head is not None
         every = torch.zeros(len(batch.starts), batch.longest, self.parts.head.out_features, dtype=self.dtype)
-        self._infer(batch, _outputs(batch, every=every))
+        self._infer(batch.struct, _outputs(batch, every=every))
         return every
 
-    def _infer(self, batch: NativeBatch, outputs: COutputs) -> None:
-        with workspace_for(self._kernels) as workspace:
-            status = self._kernels.infer(
-                self._kind,
+    def _infer(self, batch: CBatch, outputs: COutputs) -> None:
+        with workspace_for(self.kernels) as workspace:
+            status = self.kernels.infer(
+                self.kind,
                 self._workspace.address,
-                ctypes.addressof(batch.struct),
+                ctypes.addressof(batch),
                 ctypes.addressof(outputs),
                 workspace.address,
                 torch.get_num_threads(),
             )
         check_status(status, self._model.struct.vocab)
+
+
+class NativeStream:
+    """One sequence that comes step by step, for a model of one direction."""
+
+    def __init__(self, packed: Packed) -> None:
+        self._packed, self._state = packed, Workspace(packed.kernels, 1)
+
+    def push(self, step: Tensor) -> npt.NDArray[Any]:
+        """Read an id (1,), or a row of features (1, E), and return the logits (C,) of the sequence up to here."""
+        logits = self._packed.new_logits()
+        is_id = self._packed.parts.vectors is not None
+        values = as_values(step)
+        status = self._packed.kernels.stream(
+            self._packed.kind,
+            self._packed.address,
+            self._state.address,
+            None if is_id else values.data_ptr(),
+            int(values[0]) if is_id else 0,
+            address_of(logits),
+        )
+        check_status(status, 0 if self._packed.parts.vectors is None else len(self._packed.parts.vectors))
+        return logits
 
 
 class Pass:
@@ -328,7 +396,7 @@ class Pass:
         kernels = library()
         assert kernels is not None
         self._kernels, self._model, self._batch = kernels, model, batch
-        self._kind = kernels.kinds[_KINDS[model.dtype]]
+        self._kind = kernels.kinds[KINDS[model.dtype]]
         self._workspace = spare.take(kernels, torch.get_num_threads())
         self.name, self.output = output_of(model.parts, batch, model.dtype)
         self._outputs = _outputs(batch, **{self.name: self.output})
@@ -360,9 +428,13 @@ class Pass:
 
 
 def softmax_(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Turn logits (n, C), float32 or float64 and contiguous, into probabilities, in place."""
+    """Turn logits (n, C), contiguous, into probabilities, in place."""
     kernels = library()
-    assert kernels is not None
+    if kernels is None or logits.dtype not in (np.float32, np.float64):
+        logits -= logits.max(1, keepdims=True, initial=-np.inf)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(1, keepdims=True)
+        return logits
     kind = kernels.kinds[0 if logits.dtype == np.float32 else 1]
     kernels.softmax(kind, *logits.shape, address_of(logits))
     return logits

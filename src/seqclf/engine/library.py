@@ -7,7 +7,7 @@ import warnings
 from ctypes import POINTER, Structure, c_char_p, c_double, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seqclf.errors import InvalidArgumentError, SeqclfWarning
 
@@ -17,32 +17,39 @@ MOST_POOLINGS = 8
 
 CELLS = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}
 POOLINGS = {"last": 0, "mean": 1, "max": 2, "attention": 3}
-OUT_OF_MEMORY, UNKNOWN_ID = -1, -2
+UPDATES = {"none": 0, "SGD": 1, "Adam": 2, "AdamW": 3}
+OUT_OF_MEMORY, UNKNOWN_ID, NOT_FINITE = -1, -2, -3
 
 
 class CDirection(Structure):
     """The weights of one direction of one layer, and where their gradients go."""
 
     _fields_ = [
-        (prefix + name, c_void_p)
-        for prefix in ("", "d_")
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        (prefix + name, c_void_p) for prefix in ("", "d_") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     ]
 
 
 class CAttention(Structure):
     """The weights of one attention pooling, and where their gradients go."""
 
-    _fields_ = [(prefix + name, c_void_p) for prefix in ("", "d_") for name in ("hidden_weight", "hidden_bias", "context")]
+    _fields_ = [
+        (prefix + name, c_void_p) for prefix in ("", "d_") for name in ("hidden_weight", "hidden_bias", "context")
+    ]
 
 
 class CModel(Structure):
     """A classifier: sizes, and where its weights lie."""
 
     _fields_ = [
-        *((name, c_int64) for name in ("cell", "layers", "directions", "hidden", "input", "vocab", "classes", "poolings")),
+        *(
+            (name, c_int64)
+            for name in ("cell", "layers", "directions", "hidden", "input", "vocab", "classes", "poolings")
+        ),
         ("pooling", c_int64 * MOST_POOLINGS),
-        *((name, c_void_p) for name in ("embedding", "d_embedding", "head_weight", "head_bias", "d_head_weight", "d_head_bias")),
+        *(
+            (name, c_void_p)
+            for name in ("embedding", "d_embedding", "head_weight", "head_bias", "d_head_weight", "d_head_bias")
+        ),
         ("direction", POINTER(CDirection)),
         ("attention", POINTER(CAttention)),
     ]
@@ -88,6 +95,30 @@ class CGradients(Structure):
     ]
 
 
+class CTensor(Structure):
+    """A tensor of weights, its gradient, and what an optimiser keeps of it."""
+
+    _fields_ = [
+        *((name, c_void_p) for name in ("weight", "gradient", "average", "square")),
+        ("count", c_int64),
+        ("is_first", c_int64),
+        ("correction1", c_double),
+        ("correction2", c_double),
+    ]
+
+
+class CUpdate(Structure):
+    """The kind of an optimiser, and its options."""
+
+    _fields_ = [
+        *((name, c_int64) for name in ("kind", "nesterov", "maximize")),
+        *(
+            (name, c_double)
+            for name in ("learning_rate", "weight_decay", "dampening", "beta1", "beta2", "epsilon", "largest_norm")
+        ),
+    ]
+
+
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "set_name": (c_char_p, [c_int]),
     "set_runs": (c_int, [c_int]),
@@ -100,6 +131,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "pack": (c_int, [c_int, c_void_p, c_void_p, c_int, c_int]),
     "infer": (c_int, [c_int, c_void_p, c_void_p, c_void_p, c_void_p, c_int]),
     "stream": (c_int, [c_int, c_void_p, c_void_p, c_void_p, c_int64, c_void_p]),
+    "update": (c_int, [c_int, c_void_p, c_void_p, c_int64, c_void_p, c_int]),
     "softmax": (None, [c_int, c_int64, c_int64, c_void_p]),
     "activations": (None, [c_int, c_int64, c_void_p, c_void_p, c_void_p, c_void_p]),
 }
@@ -128,8 +160,10 @@ class Library:
         self.sets = tuple(self._numbers)
         self.use(os.environ.get("SEQCLF_INSTRUCTION_SET", self.sets[-1]))
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(name)
+    if TYPE_CHECKING:  # the functions of the library, each without its prefix
+
+        def __getattr__(self, name: str) -> Any:
+            """Return a function."""
 
     def use(self, name: str) -> None:
         """Use the kernels for one instruction set from now on.
@@ -154,8 +188,7 @@ def library() -> Library | None:
     except OSError as error:
         warnings.warn(
             f"seqclf runs by torch's kernels, which is several times as slow, as its own cannot be loaded: {error}. "
-            "Install it anew on this machine (pip install --force-reinstall --no-cache-dir seqclf); see 'Installing' in "
-            "the documentation.",
+            "Install it anew on this machine (pip install --force-reinstall --no-cache-dir seqclf).",
             SeqclfWarning,
             stacklevel=2,
         )

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 from torch import Tensor, nn
 
+from seqclf.engine.weights import layer_weights
 from seqclf.errors import InvalidArgumentError
 from seqclf.models.classifier import RNNClassifier
-from seqclf.models.execution.weights import layer_weights
 from seqclf.models.features import Features
 from seqclf.models.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling, SeveralPoolings
 

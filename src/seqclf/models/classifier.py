@@ -13,15 +13,17 @@ from seqclf.cells.protocol import CellFactory
 from seqclf.cells.table import CellName, check_cell
 from seqclf.checks import check_choice, check_int, check_probability
 from seqclf.data.dataset import SequenceDataset
+from seqclf.engine import recurrence
+from seqclf.engine.dropout import Dropout
+from seqclf.engine.encoder import CellEncoder, build_encoder
+from seqclf.engine.kernels import Parts
+from seqclf.engine.plan import ExecutionName, ExecutionPlan, plan_forward
+from seqclf.engine.torch_backend import encode
 from seqclf.errors import InvalidArgumentError
-from seqclf.models.dropout import Dropout
-from seqclf.models.encoder import build_encoder
-from seqclf.models.execution import encode
-from seqclf.models.execution.choice import ExecutionName
 from seqclf.models.features import Features, MissingPolicy
 from seqclf.models.inputs import EmptyPolicy, check_inputs, check_keys, check_width, unknown_ids
 from seqclf.models.options import ModelOptions, check_classes, check_pooling, check_vocabulary, refuse_odds
-from seqclf.models.pooling import LastPooling, PoolingName, build_pooling, zero_padding
+from seqclf.models.pooling import LastPooling, PoolingName, build_pooling, native_poolings, zero_padding
 from seqclf.models.stream import Stream
 from seqclf.seeding import seeded
 from seqclf.vocabulary import Vocabulary
@@ -58,18 +60,17 @@ class RNNClassifier(nn.Module):
         weight_dropout: The probability with which, in training, a weight from state to state is dropped: the same ones
             for the whole batch and all its steps. For built-in cells.
         recurrent_dropout: The probability with which, in training, a step does not see a feature of the state before:
-            the same ones for all steps of a sequence. For built-in cells. torch's kernels cannot do this, so training
-            then goes step by step, which is slower; `weight_dropout` regularises much the same, at their speed.
+            the same ones for all steps of a sequence. For built-in cells. torch's kernels cannot do this: where the
+            compiled ones cannot be used, training goes step by step.
         variational_dropout: Whether `dropout` and `input_dropout` drop a feature for all steps of a sequence, or for
             each step anew.
         pooling: `"last"` (each direction's state after its last step), `"mean"`, `"max"`, `"attention"`; several of
             them, such as `("last", "max")`, side by side; or a module whose forward takes states
             (B, T, directions * H), zero behind the end of each sequence, and lengths, int64 (B,) on the CPU, and
             returns (B, S). S is the module's `output_size` where it has one, else directions * H.
-        execution: How to run the built-in cells: `"padded"` or `"packed"` in torch's own kernels; `"fused"` in the
-            library's own, which has a gradient of its own; or `"auto"` for what measures fastest for the batch, of
-            which `explain_execution` tells. The results agree. With `truncate_steps` they run padded; other cells, and
-            built-in ones with `recurrent_dropout` in training, go step by step.
+        execution: What runs the built-in cells: `"native"`, the library's compiled kernels; `"padded"` or `"packed"`,
+            torch's own; or `"auto"`, the compiled ones wherever they can be used. `explain_execution` says which, and
+            why. Answers differ by rounding only; from the compiled kernels a sequence gets the same bits in any batch.
         truncate_steps: The most steps that gradients flow back through, for long sequences: states are carried from one
             window of so many steps to the next, from each direction's own start, but no gradient is. Logits stay the
             same. None lets gradients flow to the start.
@@ -230,23 +231,54 @@ class RNNClassifier(nn.Module):
         """
         lengths = check_inputs(inputs, lengths, self.input_size, self.empty)
         dropout = self._dropout_for(check_keys(keys, len(lengths)), len(lengths))
+        plan = self.plan(lengths, dropout)
+        if plan.scope == "classifier":
+            return self._run_native(self.parts, inputs, lengths, dropout)
         if bool(lengths.all()):
-            pooled = self._pool(inputs, lengths, dropout)
+            pooled = self._pool(inputs, lengths, dropout, plan)
         else:  # the policy is "zero"; a packed batch has no empty sequences
-            pooled = self._pool_present(cast(Tensor, inputs), lengths, dropout)
+            pooled = self._pool_present(cast(Tensor, inputs), lengths, dropout, plan)
         if dropout is not None:
             pooled = dropout.drop_pooled(pooled)
         logits: Tensor = self.head(pooled)
         return logits
 
-    def _pool_present(self, inputs: Tensor, lengths: Tensor, dropout: Dropout | None) -> Tensor:
+    def plan(self, lengths: Tensor, dropout: Dropout | None = None) -> ExecutionPlan:
+        """Return how a forward call runs a batch of such lengths, int64 (B,)."""
+        return plan_forward(
+            self,
+            lengths,
+            drops_states=dropout is not None and bool(dropout.states),
+            truncates=self.truncate_steps is not None and torch.is_grad_enabled(),
+        )
+
+    @property
+    def parts(self) -> Parts:
+        """What the compiled kernels need to know, from symbols to logits."""
+        return Parts(cast(nn.RNNBase, self.encoder), self.vectors, native_poolings(self.pooling), self.head)
+
+    def _run_native(
+        self, parts: Parts, inputs: Tensor | PackedSequence, lengths: Tensor, dropout: Dropout | None
+    ) -> Tensor:
+        """Return the logits, or whatever the parts end with."""
+        if self.features is not None:
+            inputs = self.features(inputs.to(self.head.weight.dtype))
+        elif self.embedding is None:
+            inputs = inputs.to(self.head.weight.dtype)
+        return recurrence.run(parts, inputs, lengths, dropout, self._truncation)
+
+    @property
+    def _truncation(self) -> int | None:
+        return self.truncate_steps if torch.is_grad_enabled() else None
+
+    def _pool_present(self, inputs: Tensor, lengths: Tensor, dropout: Dropout | None, plan: ExecutionPlan) -> Tensor:
         """Return the pooled states (B, S) of sequences of which some are empty, which get zeros."""
         present = torch.nonzero(lengths)[:, 0]
         zeros = self.head.weight.new_zeros(len(lengths), self.head.in_features)
         if not len(present):
             return zeros
         rows = present.to(self.device)
-        pooled = self._pool(inputs[rows], lengths[present], dropout and dropout.select(rows))
+        pooled = self._pool(inputs[rows], lengths[present], dropout and dropout.select(rows), plan)
         return zeros.to(pooled.dtype).index_copy(0, rows, pooled)
 
     def prefix_logits(self, inputs: Tensor | PackedSequence, lengths: Tensor | None = None) -> Tensor:
@@ -266,7 +298,8 @@ class RNNClassifier(nn.Module):
         self.check_prefixes()
         lengths = check_inputs(inputs, lengths, self.input_size, "error")
         pooling: Any = self.pooling
-        logits: Tensor = self.head(pooling.prefixes(self._encode(inputs, lengths, None))[0])
+        states = self._encode(inputs, lengths, None, self.plan(lengths))
+        logits: Tensor = self.head(pooling.prefixes(states)[0])
         return logits
 
     def stream(self) -> Stream:
@@ -301,34 +334,45 @@ class RNNClassifier(nn.Module):
                 "Add it, or use a built-in pooling."
             )
 
-    def _pool(self, inputs: Tensor | PackedSequence, lengths: Tensor, dropout: Dropout | None) -> Tensor:
+    def _pool(
+        self, inputs: Tensor | PackedSequence, lengths: Tensor, dropout: Dropout | None, plan: ExecutionPlan
+    ) -> Tensor:
         """Return the pooled states (B, S) of sequences of which none is empty."""
-        if type(self.pooling) is LastPooling:  # then most ways need not lay out all the others
-            return self._encode(inputs, lengths, dropout, last_only=True)
-        states = self._encode(inputs, lengths, dropout)
+        if type(self.pooling) is LastPooling:  # then most backends need not lay out all the others
+            return self._encode(inputs, lengths, dropout, plan, last_only=True)
+        states = self._encode(inputs, lengths, dropout, plan)
         if not self.pooling_names:  # a user's own pooling may rely on zeros
             states = zero_padding(states, lengths)
         pooled: Tensor = self.pooling(states, lengths)
         return pooled
 
     def _encode(
-        self, inputs: Tensor | PackedSequence, lengths: Tensor, dropout: Dropout | None, *, last_only: bool = False
+        self,
+        inputs: Tensor | PackedSequence,
+        lengths: Tensor,
+        dropout: Dropout | None,
+        plan: ExecutionPlan,
+        *,
+        last_only: bool = False,
     ) -> Tensor:
         """Return the states (B, T, directions * H) of the last layer, or only the last ones, (B, directions * H).
 
         What stands behind the end of a sequence is finite.
         """
+        if plan.backend == "native":
+            assert not isinstance(self.encoder, CellEncoder)
+            pooling = (("last", self.pooling),) if last_only else ()
+            return self._run_native(Parts(self.encoder, self.vectors, pooling), inputs, lengths, dropout)
         if self.features is not None:
             inputs = self.features(inputs.to(self.head.weight.dtype))
         return encode(
+            plan.backend,
             self.encoder,
             self._embed,
             inputs,
             lengths,
-            execution=self.execution,
-            vectors=self.vectors,
             dropout=dropout,
-            truncate_steps=self.truncate_steps if torch.is_grad_enabled() else None,
+            truncate_steps=self._truncation,
             last_only=last_only,
         )
 
@@ -354,12 +398,17 @@ class RNNClassifier(nn.Module):
         """Return what a forward call for `rows` sequences drops; None where it drops nothing."""
         if not self.training or not self.drops:
             return None
-        rates = (self.dropout, self.input_dropout, self.symbol_dropout, self.recurrent_dropout)
-        if keys is None and not any(rates):
+        by_key = self.dropout or self.input_dropout or self.symbol_dropout or self.recurrent_dropout
+        if keys is None and not by_key:
             keys = torch.zeros(rows, dtype=torch.int64)
         elif keys is None:
             keys = torch.randint(torch.iinfo(torch.int64).max, ()) + torch.arange(rows)  # one draw, for any batch size
-        return Dropout(keys.to(self.device), *rates, self.weight_dropout, self.variational_dropout)
+        return self.new_dropout(keys.to(self.device))
+
+    def new_dropout(self, keys: Tensor) -> Dropout:
+        """Return what training drops of sequences with such keys, int64 (B,)."""
+        rates = (self.dropout, self.input_dropout, self.symbol_dropout, self.recurrent_dropout)
+        return Dropout(keys, *rates, self.weight_dropout, self.variational_dropout)
 
     @property
     def drops(self) -> bool:

@@ -63,6 +63,15 @@ class Features(nn.Module):
             inputs = fill_forward(inputs)
         return self._prepare(inputs)
 
+    def prepare(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """Return the features (N, output_size) of sequences one behind the other, (N, F), of lengths (B,)."""
+        if "mean" not in self._buffers:
+            return values
+        if self.missing == "forward":
+            starts = torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)[:, None]  # (N, 1)
+            values = _last_known(values, starts)
+        return self._prepare(values)
+
     def _prepare(self, steps: Tensor) -> Tensor:
         """Fill in the mean for what is missing, standardise, and add indicators: (..., F) to (..., output_size)."""
         is_missing = steps.isnan()
@@ -73,6 +82,13 @@ class Features(nn.Module):
 
 def fill_forward(steps: Tensor) -> Tensor:
     """Replace NaN by the last known value of the same feature: (B, T, F); NaN stays before there is one."""
-    numbers = torch.arange(steps.shape[1], device=steps.device)[:, None]  # (T, 1)
-    last_known = torch.where(steps.isnan(), -1, numbers).cummax(1).values  # (B, T, F)
-    return torch.where(last_known < 0, torch.nan, steps.gather(1, last_known.clamp(min=0)))
+    rows, length, features = steps.shape
+    starts = torch.arange(0, rows * length, max(1, length), device=steps.device).repeat_interleave(length)[:, None]
+    return _last_known(steps.reshape(rows * length, features), starts).view(steps.shape)
+
+
+def _last_known(values: Tensor, starts: Tensor) -> Tensor:
+    """Likewise for steps (N, F) one behind the other; `starts` (N, 1) are where their sequences start."""
+    numbers = torch.arange(len(values), device=values.device)[:, None]  # (N, 1)
+    last = torch.where(values.isnan(), -1, numbers).cummax(0).values  # (N, F)
+    return torch.where(last < starts, torch.nan, values.gather(0, last.clamp(min=0)))

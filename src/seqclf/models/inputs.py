@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from seqclf.checks import check_int
+from seqclf.engine.layout import packed_lengths
 from seqclf.errors import InvalidArgumentError, InvalidDataError
-from seqclf.models.layout import packed_lengths
 
 EmptyPolicy = Literal["error", "skip", "zero"]
 

@@ -8,8 +8,8 @@ from torch import nn
 from seqclf.cells.protocol import CellFactory
 from seqclf.cells.table import CellName
 from seqclf.checks import check_choice
+from seqclf.engine.plan import ExecutionName
 from seqclf.errors import InvalidArgumentError
-from seqclf.models.execution.choice import ExecutionName
 from seqclf.models.features import MissingPolicy
 from seqclf.models.inputs import EmptyPolicy
 from seqclf.models.pooling import PoolingName

@@ -2,6 +2,8 @@
 
 Legend: B sequences, T steps of the longest, D = directions * H features of a state.
 
+`native_name` is what the compiled kernels call a pooling that they do themselves; a subclass is not one of these.
+
 `forward` pools whole sequences, and `prefixes` every prefix of each, in one pass: it takes states (B, T, D) and what it
 returned for the steps before (None at the start), and returns the pooled prefixes (B, T, S) and what to pass on.
 """
@@ -13,12 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from seqclf.cells.scan import linear_scan
+from seqclf.engine.layout import last_states
 
 PoolingName = Literal["last", "mean", "max", "attention"]
 
 
 class LastPooling(nn.Module):
     """The state after the last real step; of a backward half, the state after it has read back to the first step."""
+
+    native_name = "last"
 
     def __init__(self, bidirectional: bool) -> None:
         super().__init__()
@@ -36,6 +41,8 @@ class LastPooling(nn.Module):
 class MeanPooling(nn.Module):
     """The mean over the real steps."""
 
+    native_name = "mean"
+
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Pool (B, T, D) to (B, D)."""
         return zero_padding(states, lengths).sum(1) / lengths.to(states.device)[:, None]
@@ -50,6 +57,8 @@ class MeanPooling(nn.Module):
 
 class MaxPooling(nn.Module):
     """The largest value of each feature over the real steps; equal largest steps share the gradient."""
+
+    native_name = "max"
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Pool (B, T, D) to (B, D)."""
@@ -69,6 +78,8 @@ class AttentionPooling(nn.Module):
         The word attention of Yang et al., Hierarchical Attention Networks for Document Classification, NAACL 2016,
         equations 5 to 7.
     """
+
+    native_name = "attention"
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -121,6 +132,13 @@ class SeveralPoolings(nn.Module):
         return torch.cat([pooled for pooled, _ in results], dim=2), [one for _, one in results]
 
 
+def native_poolings(pooling: nn.Module) -> tuple[tuple[str, nn.Module], ...]:
+    """Return names and modules of a model's poolings as the compiled kernels know them; none where they do not."""
+    modules = list(pooling.poolings) if type(pooling) is SeveralPoolings else [pooling]
+    names = [vars(type(module)).get("native_name") for module in modules]
+    return tuple(zip(names, modules, strict=True)) if all(names) else ()
+
+
 def build_pooling(names: Sequence[PoolingName], size: int, bidirectional: bool) -> nn.Module:
     """Make the poolings called `names` for states of `size` features: one, or several side by side."""
     poolings = [_build_one(name, size, bidirectional) for name in names]
@@ -135,18 +153,6 @@ def _build_one(name: PoolingName, size: int, bidirectional: bool) -> nn.Module:
     if name == "max":
         return MaxPooling()
     return AttentionPooling(size)
-
-
-def last_states(states: Tensor, lengths: Tensor, *, bidirectional: bool) -> Tensor:
-    """Return each direction's state after its last step, (B, D), from (B, T, D)."""
-    rows, steps, size = states.shape
-    flat = states.reshape(rows * steps, size)
-    first = torch.arange(0, rows * steps, steps)
-    last = flat.index_select(0, (first + lengths - 1).to(states.device))
-    if not bidirectional:
-        return last
-    half = size // 2
-    return torch.cat([last[:, :half], states[:, 0, half:]], dim=1)
 
 
 def zero_padding(states: Tensor, lengths: Tensor) -> Tensor:

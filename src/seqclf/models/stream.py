@@ -1,6 +1,6 @@
 """Streaming: a sequence comes step by step, and is classified after each."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,25 +8,24 @@ import torch
 from torch import Tensor
 
 from seqclf.checks import check_int
+from seqclf.engine.cell_loop import advance
+from seqclf.engine.kernels import NativeStream, Packed, softmax_
 from seqclf.errors import InvalidDataError
-from seqclf.models.execution.advance import advance
 from seqclf.modes import evaluating
-
-if TYPE_CHECKING:
-    from seqclf.models.classifier import RNNClassifier
 
 
 class Stream:
     """Reads one sequence, a step at a time, and gives after each step what `predict_proba` gives for the prefix.
 
     It keeps the states of all layers and what the pooling needs: memory and time of a step do not grow with the length.
-    Make one with `RNNClassifier.stream`. The model is taken in eval mode, with the weights that it has at each step.
+    Make one with `RNNClassifier.stream`. The model is taken in eval mode, with the weights that it has when the
+    sequence begins. The answers of built-in cells are those of `predict_proba`, bit for bit.
 
     Attributes:
         length: How many steps were read.
     """
 
-    def __init__(self, model: "RNNClassifier") -> None:
+    def __init__(self, model: Any) -> None:  # an RNNClassifier, whose module imports this one
         self._model = model
         self.reset()
 
@@ -36,6 +35,9 @@ class Stream:
         self._state: Any = None
         self._pooled: Any = None
         self._known: Tensor | None = None  # the last known value of each feature
+        self._native: NativeStream | None = None
+        if self._model.plan(torch.ones(1, dtype=torch.int64)).scope == "classifier":
+            self._native = NativeStream(Packed(self._model.parts, full_table=False))
 
     @torch.inference_mode()
     def push(self, step: Any) -> npt.NDArray[np.floating[Any]]:
@@ -48,18 +50,24 @@ class Stream:
             InvalidDataError: The step does not fit the model.
         """
         model = self._model
+        given = self._read_symbol(step) if model.features is None else self._read_features(step)
+        logits = self._advance(given) if self._native is None else self._native.push(given)
+        self.length += 1
+        return softmax_(logits[None])[0]
+
+    def _advance(self, given: Tensor) -> npt.NDArray[np.floating[Any]]:
+        """Take a step by torch: an id (1,), or a row of features ready for the encoder (1, E)."""
+        model = self._model
         with evaluating(model):
-            x = self._read_symbol(step) if model.features is None else self._read_features(step)
+            x = given if model.embedding is None else model.embedding(given.to(model.device))
             states, self._state = advance(model.encoder, x, self._state)
             pooled, self._pooled = model.pooling.prefixes(states[:, None], self._pooled)  # type: ignore[operator]
-        self.length += 1
-        probabilities: npt.NDArray[np.floating[Any]] = model.head(pooled[0, 0]).softmax(0).cpu().numpy()
-        return probabilities
+            logits: npt.NDArray[np.floating[Any]] = model.head(pooled[0, 0]).cpu().numpy()
+        return logits
 
     def _read_symbol(self, symbol: Any) -> Tensor:
-        """Return the vector (1, E) that stands for a symbol, or for an id where there is no vocabulary."""
+        """Return the id of a symbol, (1,); where there is no vocabulary it is an id already."""
         model = self._model
-        assert model.embedding is not None
         assert model.vocab_size is not None
         if model.vocabulary is None:
             ids = torch.tensor([check_int("step", symbol, minimum=0)])
@@ -70,8 +78,7 @@ class Stream:
                 f"step must be one symbol that the model knows how to read; got {symbol!r} (step {self.length}). "
                 "Push the symbols of a sequence one by one."
             )
-        vector: Tensor = model.embedding(ids.to(model.device))
-        return vector
+        return ids
 
     def _read_features(self, row: Any) -> Tensor:
         """Return a row of features ready for the encoder, (1, E)."""

@@ -22,6 +22,7 @@ from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import FileFormatError, InvalidArgumentError, TrainingError
 from seqclf.files import PathLike
+from seqclf.inference.predict import check_is_dataset
 from seqclf.progress import progress_bar
 from seqclf.study.cache import RunCache
 from seqclf.study.options import Grid, Point, expand, varying
@@ -29,7 +30,6 @@ from seqclf.study.result import StudyResult, label
 from seqclf.study.run import StudyData, count_classes, rehearse, train_run
 from seqclf.training.distributed import is_launched, process_rank
 from seqclf.training.fit import resolve_device
-from seqclf.training.inference import check_is_dataset
 
 __all__ = ["run_study"]
 

@@ -9,8 +9,9 @@ from torch.nn.functional import cross_entropy
 
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError
+from seqclf.inference.logits import compute_logits
+from seqclf.inference.predict import admit
 from seqclf.models.classifier import RNNClassifier
-from seqclf.training.inference import admit, compute_logits
 
 __all__ = ["adjust_priors", "calibrate"]
 
@@ -54,7 +55,7 @@ def calibrate(model: RNNClassifier, validation_data: SequenceDataset, *, batch_s
         (True, True)
     """
     validation_data = admit("validation_data", model, validation_data)
-    logits = compute_logits(model, validation_data.sequences, batch_size).double()
+    logits = torch.from_numpy(compute_logits(model, validation_data.sequences, batch_size)).double()
     n, classes = logits.shape
     smoothing = classes / max(classes - 1, 1) / (n + 2)  # which leaves 1 / (n + 2) for all wrong classes together
 

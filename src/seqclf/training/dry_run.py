@@ -1,17 +1,14 @@
 """A dry run of the largest batch: better to run out of memory before the first epoch than in the midst of it."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from seqclf.data.batch import Batch
 from seqclf.data.dataset import SequenceDataset
-from seqclf.data.packing import pack_batches
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import TrainingError
 from seqclf.seeding import unchanged_randomness
+from seqclf.training.steps import Steps
 
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -20,7 +17,7 @@ def try_largest_batch(
     train: SequenceDataset,
     sampler: BucketBatchSampler,
     device: torch.device,
-    compute: Callable[[Batch], object],
+    steps: Steps,
     places: Tensor | None = None,
 ) -> None:
     """Compute the gradients of the largest batch that the sampler could make; nothing is kept of them.
@@ -29,7 +26,7 @@ def try_largest_batch(
         train: The training data.
         sampler: Their batches.
         device: Where the batch shall be.
-        compute: What computes the gradients of a batch.
+        steps: What computes the gradients of a batch.
         places: Where the sequences stand in what the user gave, where some of that are left out.
 
     Raises:
@@ -43,7 +40,7 @@ def try_largest_batch(
     indices = torch.topk(sizes, count).indices.numpy()
     wanted = count
     with unchanged_randomness(device):
-        while not _fits(train, indices[:count], device, compute):
+        while not _fits(indices[:count], steps, sampler.seed):
             if count == 1:
                 place = indices[0] if places is None else int(places[indices[0]])
                 raise TrainingError(
@@ -58,17 +55,14 @@ def try_largest_batch(
         )
 
 
-def _fits(
-    train: SequenceDataset,
-    indices: "np.typing.NDArray[np.int64]",
-    device: torch.device,
-    compute: Callable[[Batch], object],
-) -> bool:
+def _fits(indices: "np.typing.NDArray[np.int64]", steps: Steps, seed: int) -> bool:
     try:
-        (batch,) = pack_batches(train.sequences, train.compact_labels, [indices], device)
-        compute(batch)
-    except (RuntimeError, MemoryError) as error:  # torch has an error of its own for GPUs alone
+        (data,) = steps.batches([indices])
+        steps.compute_gradients(data, seed, 0)
+    except (RuntimeError, MemoryError) as error:  # torch has an error of its own for GPUs only
         if isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS):
             return False
         raise
+    finally:
+        steps.release()
     return True

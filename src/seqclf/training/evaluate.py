@@ -3,15 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from seqclf.data.dataset import SequenceDataset
+from seqclf.inference.logits import compute_logits
+from seqclf.inference.predict import admit
 from seqclf.models.classifier import RNNClassifier
 from seqclf.training.distributed import Group
 from seqclf.training.evaluation import Evaluation
-from seqclf.training.inference import admit, compute_logits
 
 __all__ = ["evaluate"]
 
@@ -49,15 +50,19 @@ def evaluate(
         (3, 0.667, True)
     """
     dataset = admit("dataset", model, dataset)
-    logits = compute_logits(model, dataset.sequences, batch_size).double()
-    probabilities = logits.softmax(1)
+    logits = compute_logits(model, dataset.sequences, batch_size).astype(np.float64)
+    labels = dataset.labels.numpy()
+    with np.errstate(invalid="ignore", over="ignore"):  # logits without bound give NaN
+        log_probabilities = logits - logits.max(1, keepdims=True)
+        log_probabilities -= np.log(np.exp(log_probabilities).sum(1, keepdims=True))
+    probabilities = torch.from_numpy(np.exp(log_probabilities))
     return Evaluation(
-        losses=cross_entropy(logits, dataset.labels, reduction="none").numpy(),
-        labels=dataset.labels.numpy(),
-        predictions=logits.argmax(1).numpy(),
+        losses=-log_probabilities[np.arange(len(labels)), labels],
+        labels=labels,
+        predictions=logits.argmax(1),
         classes=dataset.classes,
         groups=dataset.groups,
-        confidences=probabilities.amax(1).numpy(),
+        confidences=probabilities.numpy().max(1),
         metrics={name: _measure(metric, probabilities, dataset.labels) for name, metric in (metrics or {}).items()},
     )
 

@@ -15,6 +15,7 @@ from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError
 from seqclf.files import PathLike
+from seqclf.inference.predict import admit, check_is_dataset
 from seqclf.models.classifier import RNNClassifier
 from seqclf.progress import progress_bar
 from seqclf.seeding import seeded
@@ -22,7 +23,6 @@ from seqclf.training.checkpoint import Checkpoint, Checkpoints
 from seqclf.training.distributed import is_launched
 from seqclf.training.finite import check_weights
 from seqclf.training.history import History
-from seqclf.training.inference import admit, check_is_dataset
 from seqclf.training.interrupt import deferred_interrupts
 from seqclf.training.objective import Objective
 from seqclf.training.run import Callback, Run

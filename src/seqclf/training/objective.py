@@ -24,45 +24,33 @@ class Objective:
         self.sample_weights = sample_weights
 
     def to(self, reference: Tensor) -> None:
-        """Bring the weights to the device and the type of another tensor."""
+        """Bring the weights of classes to the device and the type of another tensor."""
         self.class_weights = None if self.class_weights is None else self.class_weights.to(reference)
-        self.sample_weights = None if self.sample_weights is None else self.sample_weights.to(reference)
 
-    def __call__(self, logits: Tensor, labels: Tensor, indices: Tensor | None = None) -> Tensor:
+    def __call__(self, logits: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         """Return the objective of logits (B, C) and labels (B,) of the sequences at some indices of the data, (B,)."""
         loss = partial(cross_entropy, logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing)
-        if self.sample_weights is None:
-            return loss()
-        losses = loss(reduction="none")
-        own = self.sample_weights[indices]
-        whole = own if self.class_weights is None else own * self.class_weights[labels]
-        return (losses * own).sum() / whole.sum()
+        factors = self.factors(labels, indices)
+        return loss() if factors is None else (loss(reduction="none") * factors.to(logits)).sum()
 
     def total(self, labels: Tensor, indices: Tensor) -> float:
         """Return what the objective of some sequences is the mean over: their number, or their weights."""
+        return float(self._weights(labels, indices).sum())
+
+    def factors(self, labels: Tensor, indices: Tensor) -> Tensor | None:
+        """Return what each sequence's own loss is multiplied by, float64 (B,) on the CPU; None for 1 / B."""
+        if self.class_weights is None and self.sample_weights is None:
+            return None
+        own = torch.ones(len(indices), dtype=torch.float64)
+        if self.sample_weights is not None:
+            own = self.sample_weights[indices].double()
+        return own / self._weights(labels, indices).sum()
+
+    def _weights(self, labels: Tensor, indices: Tensor) -> Tensor:
+        """Return the weight of each sequence, float64 (B,), on the CPU."""
         weights = torch.ones(len(labels), dtype=torch.float64)
         if self.class_weights is not None:
-            weights = weights * self.class_weights.cpu()[labels]
+            weights = weights * self.class_weights.cpu()[labels.cpu()]
         if self.sample_weights is not None:
-            weights = weights * self.sample_weights.cpu()[indices]
-        return float(weights.sum())
-
-    def gradient(self, logits: Tensor, labels: Tensor, indices: Tensor | None = None) -> Tensor:
-        """Return its gradient with respect to the logits, (B, C).
-
-        Without weights that is what the probabilities have over the smoothed labels, divided by B.
-        """
-        if self.class_weights is not None or self.sample_weights is not None:
-            return self._gradient_by_autograd(logits, labels, indices)
-        smoothing = self.label_smoothing
-        gradient = logits.softmax(1)
-        if smoothing:
-            gradient -= smoothing / logits.shape[1]
-        gradient.scatter_add_(1, labels[:, None], gradient.new_full((len(labels), 1), smoothing - 1))
-        return gradient.div_(len(labels))
-
-    @torch.enable_grad()
-    def _gradient_by_autograd(self, logits: Tensor, labels: Tensor, indices: Tensor | None) -> Tensor:
-        leaf = logits.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(self(leaf, labels, indices), leaf)
-        return gradient
+            weights = weights * self.sample_weights[indices]
+        return weights

@@ -4,7 +4,6 @@ import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +12,6 @@ from torch.optim import Optimizer
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.models.classifier import RNNClassifier
-from seqclf.models.direct import goes_directly
 from seqclf.persistence import OPTIONS
 from seqclf.training.checkpoint import Checkpoints
 from seqclf.training.distributed import Signals
@@ -21,6 +19,7 @@ from seqclf.training.dry_run import try_largest_batch
 from seqclf.training.evaluate import evaluate_together
 from seqclf.training.history import History
 from seqclf.training.interrupt import Interruption
+from seqclf.training.steps import make_steps
 from seqclf.training.stopping import BestSoFar
 from seqclf.training.trainer import Trainer
 
@@ -123,10 +122,8 @@ class Run:
     def try_largest_batch(self) -> None:
         """See whether memory holds the largest batch."""
         self.model.train()
-        compute = partial(
-            self.trainer.compute_gradients, seed=self.sampler.seed, epoch=0, directly=goes_directly(self.model)
-        )
-        try_largest_batch(self.train, self.sampler, self.model.device, compute, self.trainer.places)
+        steps = make_steps(self.model, self.trainer.objective, self.train)
+        try_largest_batch(self.train, self.sampler, self.model.device, steps, self.trainer.places)
 
     @property
     def updates(self) -> int:

@@ -3,29 +3,25 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torch.nn.utils.rnn import PackedSequence
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from seqclf.checks import check_choice
-from seqclf.data.batch import Batch
 from seqclf.data.dataset import SequenceDataset
-from seqclf.data.packing import pack_batches
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError, TrainingError
 from seqclf.models.classifier import RNNClassifier
-from seqclf.models.direct import goes_directly, step_directly, suits_fused
-from seqclf.models.dropout import keys_for
 from seqclf.training.distributed import Group, Signals
-from seqclf.training.finite import is_finite, refuse_update
+from seqclf.training.finite import refuse_update
 from seqclf.training.objective import Objective
+from seqclf.training.steps import StepData, Steps, make_steps
+from seqclf.training.update import Updater
 
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
@@ -56,6 +52,7 @@ class Trainer:
         held = (parameter for group in optimizer.param_groups for parameter in group["params"])
         self.parameters = list(dict.fromkeys([*model.parameters(), *held]))  # in the same order in all processes
         self.group = Group(model.device)
+        self.updater = Updater(optimizer, clip_grad_norm, self.parameters)
 
     def use_scheduler(self, scheduler: LRScheduler | SchedulerFactory | None, interval: str | None) -> None:
         """Take on a scheduler, or make it from the optimiser."""
@@ -91,13 +88,13 @@ class Trainer:
                 broken off, and None returned.
         """
         self.model.train()
-        so_far, directly = self.so_far, goes_directly(self.model)
+        so_far, steps = self.so_far, make_steps(self.model, self.objective, train)
         start = time.perf_counter() - so_far.seconds
-        for batch, part in self._shares(train, sampler, epoch):
-            logits = self.compute_gradients(batch, sampler.seed, epoch, directly=directly)
+        for data, part in self._shares(steps, train, sampler, epoch):
+            logits = steps.compute_gradients(data, sampler.seed, epoch)
             signals = self.group.sum_gradients(self.parameters, part, wishes(so_far.updates + 1))
-            self._update(logits, batch, epoch)
-            so_far.add(batch, logits, time.perf_counter() - start, counts=part > 0)
+            self._update(logits, data, epoch)
+            so_far.add(data, logits, time.perf_counter() - start, counts=part > 0)
             after_update(signals)
             if signals.stop:
                 return None
@@ -118,51 +115,30 @@ class Trainer:
             "padding_waste": padded_steps / max(1, train.sequences.total),
         }
 
-    def _shares(self, train: SequenceDataset, sampler: BucketBatchSampler, epoch: int) -> Iterator[tuple[Batch, float]]:
+    def _shares(
+        self, steps: Steps, train: SequenceDataset, sampler: BucketBatchSampler, epoch: int
+    ) -> Iterator[tuple[StepData, float]]:
         """Yield this process's share of each batch that is left, and the part of the batch that it counts for."""
         labels, group, skip = train.compact_labels, self.group, self.so_far.updates
         sampler.set_epoch(epoch)
-        arrays = (group.share(indices) for indices in sampler.arrays())
-        batches = pack_batches(train.sequences, labels, arrays, self.model.device, skip=skip)
+        batches = steps.batches((group.share(indices) for indices in sampler.arrays()), skip)
         if group.count == 1:
-            yield from ((batch, 1.0) for batch in batches)
+            yield from ((data, 1.0) for data in batches)
             return
         sampler.set_epoch(epoch)
-        for batch, indices in zip(batches, islice(sampler.arrays(), skip, None), strict=True):
-            assert batch.indices is not None
+        for data, indices in zip(batches, islice(sampler.arrays(), skip, None), strict=True):
             own, whole = (
-                self.objective.total(labels[one].long(), one) for one in (batch.indices, torch.from_numpy(indices))
+                self.objective.total(labels[one].long(), one)
+                for one in (torch.from_numpy(data.indices), torch.from_numpy(indices))
             )
-            yield batch, own / whole if group.has_share(indices) else 0.0
+            yield data, own / whole if group.has_share(indices) else 0.0
 
-    def compute_gradients(self, batch: Batch, seed: int, epoch: int, *, directly: bool) -> Tensor:
-        """Put the gradients of a batch into the weights; return its logits, detached, still on the device."""
-        inputs, labels = batch.inputs, batch.labels
-        assert labels is not None
-        assert batch.indices is not None
-
-        if directly and isinstance(inputs, PackedSequence) and suits_fused(self.model, inputs):
-            return step_directly(
-                self.model, inputs, partial(self.objective.gradient, labels=labels, indices=batch.indices)
-            )
-        for parameter in self.parameters:
-            parameter.grad = None
-        keys = keys_for(batch.indices, seed, epoch) if self.model.drops else None
-        logits: Tensor = self.model(inputs, batch.lengths, keys=keys)
-        torch.autograd.backward(self.objective(logits, labels, batch.indices))
-        return logits.detach()
-
-    def _update(self, logits: Tensor, batch: Batch, epoch: int) -> None:
+    def _update(self, logits: Tensor, data: StepData, epoch: int) -> None:
         """Change the weights by their gradients, if these are finite."""
-        # A GPU would have to be waited for.
-        if self.model.device.type == "cpu" and not is_finite(parameter.grad for parameter in self.parameters):
-            assert batch.indices is not None
-            indices = batch.indices if self.places is None else self.places[batch.indices]
-            raise refuse_update(self.model, logits, indices.tolist(), epoch, self.so_far.updates)
-        if self.clip_grad_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)
         self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
-        self.optimizer.step()
+        if not self.updater.step():
+            indices = data.indices if self.places is None else self.places[data.indices].numpy()
+            raise refuse_update(self.model, logits, indices.tolist(), epoch, self.so_far.updates)
         if self.scheduler is not None and self.interval == "step":
             self.scheduler.step()
 
@@ -211,13 +187,13 @@ class EpochSoFar:
         self.seconds = 0.0
         self.sums = _Sums(device)
 
-    def add(self, batch: Batch, logits: Tensor, seconds: float, *, counts: bool) -> None:
+    def add(self, data: StepData, logits: Tensor, seconds: float, *, counts: bool) -> None:
         """Count one update, and its batch if that counts; `seconds` are those of the whole epoch up to now."""
         self.updates += 1
         self.seconds = seconds
         if counts:
-            self.padded_steps += len(batch) * _longest(batch)
-            self.sums.add(logits, batch.labels)
+            self.padded_steps += len(data.indices) * data.longest
+            self.sums.add(logits, data.labels)
 
     def totals(self, group: Group) -> Tensor:
         """Return loss, hits and padded steps, summed over all sequences of all processes."""
@@ -285,9 +261,3 @@ class _Sums:
         hits = (logits.argmax(1) == labels).sum()
         self.totals += torch.stack([losses.sum(dtype=torch.float64), hits.double()])
         self.logits, self.labels, self.rows = [], [], 0
-
-
-def _longest(batch: Batch) -> int:
-    """Return how many steps a batch has, padding included."""
-    inputs = batch.inputs
-    return inputs.shape[1] if isinstance(inputs, Tensor) else len(inputs.batch_sizes)

@@ -12,8 +12,8 @@ from seqclf.data.batch import pad_collate
 from seqclf.data.convert import as_list
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError
+from seqclf.inference.predict import encode_for
 from seqclf.models.classifier import RNNClassifier
-from seqclf.training.inference import encode_for
 from seqclf.verify.examination import Examination
 from seqclf.verify.report import BatchingReport, LawResult
 

@@ -9,4 +9,6 @@
 #include "backward.h"
 #include "run.h"
 #include "infer.h"
+#include "update.h"
+#include "table.h"
 #include "undefine.h"

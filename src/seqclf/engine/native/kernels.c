@@ -1,4 +1,6 @@
 /* All kernels for one instruction set, in float and in double. Compiled once for each set, with SET as part of the names. */
+#include <float.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +21,7 @@
 
 enum {
     PIECE = 64,              /* columns of gates that are one job */
+    UPDATE_PIECE = 8192,     /* numbers that are updated in one job */
     SYMBOLS_AT_ONCE = 16,
     SEQUENCES_AT_ONCE = 128, /* in inference: their states stay in the second cache */
 };

@@ -18,6 +18,7 @@ typedef struct {
     int (*pack)(const Model *, Workspace *, int threads, int full_table);
     int (*infer)(const Workspace *packed, const Batch *, const Outputs *, Workspace *, int threads);
     int (*stream)(const Workspace *packed, Workspace *state, const void *step, int64_t number, void *logits);
+    int (*update)(const Update *, Tensor *, int64_t count, Workspace *, int threads);
     void (*softmax)(int64_t rows, int64_t classes, void *values);
     void (*activations)(int64_t count, const void *x, void *exp, void *sigmoid, void *tanh);
 } Kernels;

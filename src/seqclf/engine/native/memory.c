@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* Pieces are cut from blocks, each at least twice as large as the last, so that there are few. Under AddressSanitizer
+/* Pieces are cut from blocks, which grow to a bound, so that there are few and little is wasted. Under AddressSanitizer
    every piece is a block of its own, which catches what is written behind its end. */
 #if defined(__SANITIZE_ADDRESS__)
 #define EACH_ALONE 1
@@ -13,7 +13,7 @@
 #endif
 #endif
 
-enum { ALIGNMENT = 64, FIRST_BLOCK = 1 << 18 };
+enum { ALIGNMENT = 64, FIRST_BLOCK = 1 << 18, LARGEST_BLOCK = 1 << 24 };
 
 typedef struct {
     char *raw, *start;
@@ -58,6 +58,7 @@ void *arena_take(Arena *arena, size_t bytes) {
     }
     if (arena->current == arena->count) {
         size_t size = arena->count ? 2 * arena->blocks[arena->count - 1].size : FIRST_BLOCK;
+        if (size > LARGEST_BLOCK) size = LARGEST_BLOCK;
         if (!add_block(arena, size > bytes ? size : bytes)) return NULL;
     }
     char *piece = arena->blocks[arena->current].start + arena->used;

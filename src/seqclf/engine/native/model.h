@@ -6,7 +6,8 @@
 enum { CELL_LSTM, CELL_GRU, CELL_RNN_TANH, CELL_RNN_RELU };
 enum { POOL_LAST, POOL_MEAN, POOL_MAX, POOL_ATTENTION };
 enum { VALUES_UINT8, VALUES_INT16, VALUES_INT32, VALUES_INT64, VALUES_REAL };
-enum { OK = 0, OUT_OF_MEMORY = -1, UNKNOWN_ID = -2 };
+enum { UPDATE_NONE, UPDATE_SGD, UPDATE_ADAM, UPDATE_ADAMW };
+enum { OK = 0, OUT_OF_MEMORY = -1, UNKNOWN_ID = -2, NOT_FINITE = -3 };
 #define MOST_POOLINGS 8
 
 typedef struct { /* one direction of one layer, named as in torch.nn; d_: where its gradients go */
@@ -66,6 +67,21 @@ typedef struct { /* the gradient of what was put out: one of the three; and wher
     int64_t longest;
     void *inputs; /* (N, F) by the places of values; NULL is not wanted */
 } Gradients;
+
+typedef struct { /* a tensor of weights, its gradient, and what the optimiser keeps of it */
+    void *weight;
+    const void *gradient;
+    void *average, *square;          /* NULL where the optimiser keeps none */
+    int64_t count, is_first;
+    double correction1, correction2; /* of Adam: 1 - beta1^t, and the root of 1 - beta2^t */
+} Tensor;
+
+typedef struct {
+    int64_t kind; /* UPDATE_NONE only looks whether all gradients are finite */
+    int64_t nesterov, maximize;
+    double learning_rate, weight_decay, dampening, beta1, beta2, epsilon; /* beta1 is the momentum of SGD */
+    double largest_norm; /* of all gradients together; 0: any */
+} Update;
 
 static inline int64_t id_at(const Batch *batch, int64_t place) {
     switch (batch->value_type) {

@@ -94,6 +94,9 @@ EXPORT int seqclf_infer(int kind, const Workspace *packed, const Batch *batch, c
 EXPORT int seqclf_stream(int kind, const Workspace *packed, Workspace *state, const void *step, int64_t id, void *logits) {
     return KERNELS->stream(packed, state, step, id, logits);
 }
+EXPORT int seqclf_update(int kind, const Update *update, Tensor *tensors, int64_t count, Workspace *workspace, int threads) {
+    return KERNELS->update(update, tensors, count, workspace, threads);
+}
 EXPORT void seqclf_softmax(int kind, int64_t rows, int64_t classes, void *values) { KERNELS->softmax(rows, classes, values); }
 EXPORT void seqclf_activations(int kind, int64_t count, const void *x, void *exp, void *sigmoid, void *tanh) {
     KERNELS->activations(count, x, exp, sigmoid, tanh);

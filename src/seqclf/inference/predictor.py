@@ -8,32 +8,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from seqclf.checks import check_int
 from seqclf.data.encode import encode_one
 from seqclf.data.ragged import Ragged
+from seqclf.engine.kernels import Packed
 from seqclf.errors import InvalidDataError
-from seqclf.models.cached import CachedPrefixes
+from seqclf.inference.logits import Floats, compute_logits, native_batch, probabilities_of
+from seqclf.inference.predict import check_encodes, encode_for, labels_of
 from seqclf.models.classifier import RNNClassifier
-from seqclf.models.shared import shares_prefixes
-from seqclf.models.whole import WholeSequences, most_steps
-from seqclf.training.inference import check_encodes, compute_logits, encode_for, labels_of
 
 __all__ = ["Predictor"]
 
 Probabilities = npt.NDArray[np.floating[Any]]
 
+_MOST_TABLE_NUMBERS = 1 << 23  # times the gates, of what symbols give to them: up to 128 MiB in float32
+
 
 class Predictor:
     r"""Predicts for sequences as they come: single ones quickly, or an endless stream in bounded memory.
 
-    It takes a copy of the model, and so does not follow if the model is trained on. A model of a built-in cell answers
-    a single short sequence two to five times as fast as by a forward call, mostly: what symbols give to the gates is
-    computed beforehand, and single steps go without torch. One of symbols that reads forwards, or in one layer both
-    ways, and pools `"last"`, also keeps states after beginnings that were seen lately. Long sequences of an LSTM, and
-    models of other cells, go by a forward call.
-    The answers are those of `predict` and `predict_proba`. Several threads may ask one predictor.
+    It takes a copy of the model, and so does not follow if the model is trained on. For models of built-in cells the
+    weights are packed once, and what symbols give to the gates is computed beforehand; others go by a forward call.
+    The answers are those of `predict` and `predict_proba`, bit for bit. Several threads may ask one predictor.
 
     Args:
         model: A model as `predict` takes it: one that knows its vocabulary, or reads float sequences.
@@ -60,10 +57,11 @@ class Predictor:
     def __init__(self, model: RNNClassifier) -> None:
         check_encodes(model)
         self._model = copy.deepcopy(model).eval()
-        self._longest = most_steps(self._model)
-        self._steps: CachedPrefixes | WholeSequences | None = None
-        if self._longest:
-            self._steps = (CachedPrefixes if shares_prefixes(self._model) else WholeSequences)(self._model)
+        plan = self._model.plan(torch.ones(1, dtype=torch.int64))
+        self._packed: Packed | None = None
+        if plan.scope == "classifier":
+            rows = (self._model.vocab_size or 0) * self._model.hidden_size
+            self._packed = Packed(self._model.parts, full_table=rows <= _MOST_TABLE_NUMBERS)
 
     def predict(self, sequence: Any) -> Any:
         """Return the most probable label of one sequence; otherwise as the function `predict`."""
@@ -80,8 +78,7 @@ class Predictor:
     def predict_proba(self, sequence: Any) -> Probabilities:
         """Return the probability of each class for one sequence, (C,); otherwise as the function `predict_proba`."""
         logits = self._logits(sequence)
-        exponentials = np.exp(logits - logits.max())
-        probabilities: Probabilities = exponentials / exponentials.sum()
+        probabilities: Probabilities = probabilities_of(logits[None])[0]
         return probabilities
 
     def predict_iter(self, sequences: Iterable[Any], *, chunk_size: int = 4096) -> Iterator[Any]:
@@ -101,9 +98,9 @@ class Predictor:
     def predict_proba_iter(self, sequences: Iterable[Any], *, chunk_size: int = 4096) -> Iterator[Probabilities]:
         """Yield the probabilities (C,) of each sequence of a stream, in order; otherwise as `predict_iter`."""
         for _, logits in self._chunks(sequences, chunk_size):
-            yield from logits.softmax(1).numpy()
+            yield from probabilities_of(logits)
 
-    def _chunks(self, sequences: Iterable[Any], chunk_size: int) -> Iterator[tuple[Ragged, Tensor]]:
+    def _chunks(self, sequences: Iterable[Any], chunk_size: int) -> Iterator[tuple[Ragged, Floats]]:
         check_int("chunk_size", chunk_size)
         remaining, start = iter(sequences), 0
         while chunk := list(islice(remaining, chunk_size)):
@@ -114,28 +111,20 @@ class Predictor:
             yield store, compute_logits(self._model, store, batch_size=256)
             start += len(chunk)
 
-    def _logits(self, sequence: Any) -> Probabilities:
-        if self._steps is None:
-            return self._forward(encode_for(self._model, [sequence]))
-        if self._model.vocabulary is not None:
-            ids = encode_one(sequence, self._model.vocabulary)
-            if 0 < len(ids) <= self._longest:
-                return self._compute(ids if isinstance(self._steps, CachedPrefixes) else np.array(ids))
-            if ids:
-                return self._forward(Ragged(torch.tensor(ids), torch.tensor([0, len(ids)])))
-        store = encode_for(self._model, [sequence])
-        if self._model.vocabulary is None and 0 < len(store.values) <= self._longest:
-            return self._compute(store.values.numpy())
-        return self._forward(store)
+    def _logits(self, sequence: Any) -> Floats:
+        """Return the logits (C,) of one sequence."""
+        vocabulary = self._model.vocabulary
+        if self._packed is None or vocabulary is None:
+            return self._logits_of_store(encode_for(self._model, [sequence]))
+        ids = encode_one(sequence, vocabulary)
+        if not ids:  # refused, skipped or taken for zeros, as everywhere
+            return self._logits_of_store(encode_for(self._model, [sequence]))
+        return self._packed.run_one(torch.tensor(ids))
 
-    def _compute(self, steps: Any) -> Probabilities:
-        assert self._steps is not None
-        with np.errstate(over="ignore", invalid="ignore"):  # torch says nothing of numbers without bound either
-            return self._steps.logits(steps)
-
-    def _forward(self, store: Ragged) -> Probabilities:
-        logits: Probabilities = compute_logits(self._model, store, 1)[0].numpy()
-        return logits
+    def _logits_of_store(self, store: Ragged) -> Floats:
+        if self._packed is None or not len(store.values):
+            return compute_logits(self._model, store, 1)[0]
+        return self._packed.run(native_batch(self._model, store, np.zeros(1, np.int64)))[0].numpy()
 
     def __repr__(self) -> str:
-        return f"Predictor({self._model.num_classes} classes, {'fast' if self._longest else 'by forward calls'})"
+        return f"Predictor({self._model.num_classes} classes, {'compiled' if self._packed else 'by forward calls'})"

@@ -1,27 +1,20 @@
-"""Inference: logits of many sequences, and what users make of them."""
+"""predict and its like: what a model answers for raw sequences."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from seqclf.checks import check_int
-from seqclf.data.batch import Batch
 from seqclf.data.convert import as_list
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.encode import encode_features, encode_tokens, refuse_empty, refuse_non_finite
-from seqclf.data.packing import pack_batches
 from seqclf.data.ragged import Ragged
-from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError, InvalidDataError
+from seqclf.inference.logits import Floats, compute_logits, probabilities_of, run_batches
 from seqclf.models.classifier import RNNClassifier
-from seqclf.models.shared import SharedPrefixes, shares_prefixes
-from seqclf.modes import evaluating
-
-IndexArray = npt.NDArray[np.int64]
 
 __all__ = ["predict", "predict_prefixes", "predict_proba"]
 
@@ -78,9 +71,7 @@ def predict_proba(
         >>> predict_proba(model, ["ab", "b", "aaa"]).shape
         (3, 2)
     """
-    probabilities: npt.NDArray[np.floating[Any]]
-    probabilities = compute_logits(model, encode_for(model, sequences), batch_size).softmax(1).numpy()
-    return probabilities
+    return probabilities_of(compute_logits(model, encode_for(model, sequences), batch_size))
 
 
 def predict_prefixes(
@@ -107,59 +98,24 @@ def predict_prefixes(
         [(4, 2), (1, 2)]
     """
     model.check_prefixes()
+    check_int("batch_size", batch_size)
     store = encode_for(model, sequences)
     curves: list[npt.NDArray[np.floating[Any]]] = [np.empty((0, model.num_classes), np.float32)] * len(store)
-    check_int("batch_size", batch_size)
     present = np.flatnonzero(store.sizes.numpy())  # an empty sequence has no prefix
-    with evaluating(model), torch.no_grad():
-        for batch in _batches(store, batch_size, present, model.device):
-            probabilities = model.prefix_logits(batch.inputs, batch.lengths).softmax(2).cpu().numpy()
-            assert batch.indices is not None
-            for row, (index, length) in enumerate(zip(batch.indices.tolist(), batch.lengths.tolist(), strict=True)):
-                curves[index] = probabilities[row, :length]
+    for indices, lengths, logits in run_batches(model, store, batch_size, present, prefixes=True):
+        probabilities = probabilities_of(logits)
+        for row, (index, length) in enumerate(zip(indices.tolist(), lengths.tolist(), strict=True)):
+            curves[index] = probabilities[row, :length]
     return curves
 
 
-def labels_of(model: RNNClassifier, sequences: Ragged, logits: Tensor) -> list[Any]:
+def labels_of(model: RNNClassifier, sequences: Ragged, logits: Floats) -> list[Any]:
     """Return the label that the logits of each sequence stand for; None for those that the model skips."""
-    best = logits.argmax(1).tolist()
+    best: list[int] = logits.argmax(1).tolist()
     labels = best if model.classes is None else [model.classes[index] for index in best]
     if model.empty != "skip":
         return labels
     return [label if length else None for label, length in zip(labels, sequences.lengths.tolist(), strict=True)]
-
-
-def compute_logits(model: RNNClassifier, sequences: Ragged, batch_size: int) -> Tensor:
-    """Return the logits (n, C) on the CPU, in the order of the sequences, NaN for those that the model skips."""
-    check_int("batch_size", batch_size)
-    logits = torch.full((len(sequences), model.num_classes), torch.nan, dtype=model.head.weight.dtype)
-    wanted = np.flatnonzero(sequences.sizes.numpy() >= (0 if model.empty == "zero" else 1))
-    with evaluating(model), torch.no_grad():
-        for indices in _compute_shared(model, sequences, wanted, logits) if shares_prefixes(model) else [wanted]:
-            for batch in _batches(sequences, batch_size, indices, model.device):
-                logits[batch.indices] = model(batch.inputs, batch.lengths).cpu()
-    return logits
-
-
-def _compute_shared(
-    model: RNNClassifier, sequences: Ragged, wanted: IndexArray, logits: Tensor
-) -> Iterator[IndexArray]:
-    """Compute the logits of what begins alike; yield the indices of those sequences that are left to batches."""
-    prefixes = SharedPrefixes(model)
-    for indices in prefixes.chunks(wanted):
-        pooled = prefixes.pool(sequences, indices)
-        if pooled is None:
-            yield indices
-        else:
-            logits[torch.from_numpy(indices)] = model.head(pooled)
-
-
-def _batches(sequences: Ragged, batch_size: int, wanted: IndexArray, device: torch.device) -> Iterator[Batch]:
-    """Return batches of like lengths of the sequences at some indices."""
-    if len(wanted) == 0:
-        return iter(())
-    arrays = BucketBatchSampler(sequences.sizes[wanted], batch_size, shuffle=False).arrays()
-    return pack_batches(sequences, None, (wanted[indices] for indices in arrays), device)
 
 
 def encode_for(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset) -> Ragged:

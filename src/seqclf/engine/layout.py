@@ -4,10 +4,8 @@ Legend: B sequences, N steps in all. Packed rows hold all first steps, longest s
 and so on; the rank of a sequence is its place in that order.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -47,25 +45,13 @@ class Layout:
     Attributes:
         sizes: How many sequences are alive at each step; they never grow.
         batch: B, those of the first step.
-        widest: The most of any step.
-        total: N, those of all steps.
-        is_shared: Whether a row may belong to several sequences; here not.
-        joins: For steps whose rows do not go on from the first rows of the step before: which these are; here none.
+        num_steps: N, those of all steps.
     """
-
-    is_shared = False
-    joins: Mapping[int, Tensor] = MappingProxyType({})
 
     def __init__(self, sizes: tuple[int, ...]) -> None:
         self.sizes = sizes
         self.batch = sizes[0]
-        self.widest = max(sizes)
-        self.total = sum(sizes)
-
-    @property
-    def is_level(self) -> bool:
-        """Whether all sequences have the same length."""
-        return self.sizes[-1] == self.batch
+        self.num_steps = sum(sizes)
 
     @cached_property
     def steps(self) -> Tensor:
@@ -81,7 +67,7 @@ class Layout:
     @cached_property
     def ranks(self) -> Tensor:
         """The rank of the sequence of each row: int64 (N,)."""
-        return _ids(np.arange(self.total) - self.starts.numpy()[self.steps.numpy()])
+        return _ids(np.arange(self.num_steps) - self.starts.numpy()[self.steps.numpy()])
 
     @cached_property
     def lengths(self) -> Tensor:
@@ -89,14 +75,14 @@ class Layout:
         return _ids(np.bincount(self.ranks.numpy()))
 
     @cached_property
-    def last(self) -> Tensor:
+    def last_rows(self) -> Tensor:
         """The row of the last step of each rank: int64 (B,)."""
         return _ids(self.starts.numpy()[self.lengths.numpy() - 1] + np.arange(self.batch))
 
     @cached_property
-    def previous(self) -> Tensor:
-        """For each row from the second step on the row of the step before: int64 (N - B,)."""
-        return _ids(self.starts.numpy()[self.steps.numpy()[self.batch :] - 1] + self.ranks.numpy()[self.batch :])
+    def by_sequence(self) -> Tensor:
+        """The rows in the order of ranks, each sequence's steps one after the other: int64 (N,)."""
+        return _ids(np.lexsort((self.steps.numpy(), self.ranks.numpy())))
 
     @cached_property
     def reversal(self) -> Tensor:
@@ -126,3 +112,15 @@ def packed_lengths(packed: PackedSequence) -> Tensor:
     """Return the lengths of a packed batch in its original order: int64 of shape (B,) on the CPU."""
     lengths = layout_of(packed).lengths
     return lengths if packed.unsorted_indices is None else lengths[packed.unsorted_indices.cpu()]
+
+
+def last_states(states: Tensor, lengths: Tensor, *, bidirectional: bool) -> Tensor:
+    """Return each direction's state after its last step, (B, D), from (B, T, D)."""
+    rows, steps, size = states.shape
+    flat = states.reshape(rows * steps, size)
+    first = torch.arange(0, rows * steps, steps)
+    last = flat.index_select(0, (first + lengths - 1).to(states.device))
+    if not bidirectional:
+        return last
+    half = size // 2
+    return torch.cat([last[:, :half], states[:, 0, half:]], dim=1)

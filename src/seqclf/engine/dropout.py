@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seqclf.models.layout import Positions
+from seqclf.engine.layout import Positions
 
 UNKNOWN = 1  # the id that a dropped symbol becomes
 
@@ -49,6 +49,13 @@ class Dropout:
     states: float
     weights: float
     variational: bool
+
+    @property
+    def thresholds(self) -> tuple[int, int, int, int, int, int]:
+        """What the compiled kernels compare their choices with, as `CBatch` names them, and whether for all steps."""
+        rates = (self.symbols, self.inputs, self.rate, self.states, self.rate)
+        symbols, inputs, layers, states, pooled = (_threshold(rate) if rate else 0 for rate in rates)
+        return symbols, inputs, layers, states, pooled, int(self.variational)
 
     def select(self, rows: Tensor) -> "Dropout":
         """Return the same for some rows of the batch."""

@@ -1,10 +1,11 @@
-"""The stepwise way: any cell, one step at a time, over the sequences that have not ended.
+"""The loop over steps: any cell, one step at a time, over the sequences that have not ended.
 
 Inputs are packed: sorted by length, all first steps, then all second steps, and so on, so that the rows alive at a step
 are the first of those before. The backward direction is the same loop over sequences that are each reversed within
 their own length, so it never starts in any padding. Cells that can map all inputs at once, or scan all steps, do so.
 
-torch's own encoders run in this way where parts of the state are to be dropped, which their kernels cannot do.
+torch's own encoders run in this way where parts of the state are to be dropped and the compiled kernels cannot be used,
+as torch's kernels cannot do this.
 
 Source of the dropout of states:
     Gal and Ghahramani, A Theoretically Grounded Application of Dropout in Recurrent Neural Networks, NIPS 2016,
@@ -12,21 +13,67 @@ Source of the dropout of states:
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from seqclf.cells.protocol import ProjectedCell, ScanCell, State
+from seqclf.engine.dropout import Dropout
+from seqclf.engine.encoder import CellEncoder
+from seqclf.engine.torch_kernels import PackedBatch
+from seqclf.engine.weights import layer_weights
 from seqclf.errors import InvalidArgumentError
-from seqclf.models.dropout import Dropout
-from seqclf.models.encoder import CellEncoder
-from seqclf.models.execution.packed import PackedBatch
-from seqclf.models.execution.torch_cell import TorchCell
-from seqclf.models.execution.weights import layer_weights
 
 
-class Steps(PackedBatch):
+class TorchCell:
+    """One direction of a layer of an `nn.LSTM`, `nn.GRU` or `nn.RNN`, as a cell; the equations are those of its pages.
+
+    Args:
+        mode: Which of them: `encoder.mode`.
+        weights: weight_ih, weight_hh, bias_ih and bias_hh.
+        mask: What the output before is multiplied by in the product with weight_hh, and only there: (B, H), the rows
+            in the order in which they are stepped.
+    """
+
+    def __init__(self, mode: str, weights: list[Tensor], mask: Tensor) -> None:
+        self.mode = mode
+        self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh = weights
+        self.mask = mask
+
+    def project(self, x: Tensor) -> Tensor:
+        """Map inputs (n, E) of any steps to their part of the gates, (n, gates * H)."""
+        return functional.linear(x, self.weight_ih, self.bias_ih)
+
+    def step(self, projected: Tensor, state: State | None) -> State:
+        """Take one step from the projected inputs."""
+        if state is None:
+            zeros = torch.zeros_like(self.mask)
+            state = (zeros, zeros) if self.mode == "LSTM" else zeros
+        output = state if isinstance(state, Tensor) else state[0]
+        recurrent = functional.linear(output * self.mask[: len(output)], self.weight_hh, self.bias_hh)
+        if isinstance(state, tuple):
+            return _lstm(projected + recurrent, state[1])
+        if self.mode == "GRU":
+            return _gru(projected, recurrent, output)
+        return (torch.tanh if self.mode == "RNN_TANH" else torch.relu)(projected + recurrent)
+
+
+def _lstm(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    i, f, g, o = gates.chunk(4, dim=1)
+    memory = torch.addcmul(torch.sigmoid(f) * memory, torch.sigmoid(i), torch.tanh(g))
+    return torch.sigmoid(o) * torch.tanh(memory), memory
+
+
+def _gru(projected: Tensor, recurrent: Tensor, output: Tensor) -> Tensor:
+    (r_x, z_x, n_x), (r_h, z_h, n_h) = projected.chunk(3, dim=1), recurrent.chunk(3, dim=1)
+    candidate = torch.tanh(torch.addcmul(n_x, torch.sigmoid(r_x + r_h), n_h))
+    return torch.lerp(candidate, output, torch.sigmoid(z_x + z_h))
+
+
+class CellLoop(PackedBatch):
     """One packed batch for any encoder."""
 
     def __init__(
@@ -119,3 +166,26 @@ def output_of(state: object, rows: int, hidden_size: int) -> Tensor:
             "Return the state, such as (h, c), not the output beside it."
         )
     return output
+
+
+def advance(encoder: nn.RNNBase | CellEncoder, x: Tensor, states: Any) -> tuple[Tensor, Any]:
+    """Take one step in all layers of an encoder of one direction.
+
+    Args:
+        encoder: The encoder.
+        x: The inputs, (n, E).
+        states: What was returned for the step before; None at the first step.
+
+    Returns:
+        The outputs of the last layer, (n, H), and the states for the next step.
+    """
+    if not isinstance(encoder, CellEncoder):
+        outputs, states = encoder(x[:, None], states)
+        return outputs[:, 0], states
+    states = states or [None] * encoder.num_layers
+    following = []
+    for layer, before in enumerate(states):
+        state = encoder.cell(layer, 0)(x, before)
+        following.append(state)
+        x = output_of(state, len(x), encoder.hidden_size)
+    return x, following

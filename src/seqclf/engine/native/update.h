@@ -1,0 +1,122 @@
+/* One update of an optimiser: torch.optim.SGD, Adam or AdamW, with gradients clipped by their norm before, if asked.
+
+   Tensors are cut into pieces of a fixed size, and what is summed over all of them is summed piece by piece, in order. */
+
+typedef struct {
+    const Update *update;
+    Tensor *tensors;
+    long *first_piece; /* of each tensor, and how many there are in all */
+    double *squares;   /* by piece: the sum of the squared gradients; NaN where one is not finite */
+    double scale;
+} NAME(UpdateJob);
+
+static V NAME(square_root)(V x) {
+    for (long lane = 0; lane < LANES; lane++) x[lane] = REAL_IS_DOUBLE ? __builtin_sqrt(x[lane]) : __builtin_sqrtf((float)x[lane]);
+    return x;
+}
+
+/* Which tensor a piece is of, and where it begins in it; returns how many numbers it has. */
+static long NAME(locate)(const NAME(UpdateJob) *job, long piece, Tensor **tensor, long *start) {
+    long i = 0;
+    while (job->first_piece[i + 1] <= piece) i++;
+    *tensor = &job->tensors[i];
+    *start = (piece - job->first_piece[i]) * UPDATE_PIECE;
+    return (*tensor)->count - *start < UPDATE_PIECE ? (long)(*tensor)->count - *start : UPDATE_PIECE;
+}
+
+static void NAME(square_job)(void *context, long piece, int thread) {
+    NAME(UpdateJob) *job = context;
+    Tensor *tensor;
+    long start, count = NAME(locate)(job, piece, &tensor, &start);
+    const REAL *gradient = (const REAL *)tensor->gradient + start;
+    (void)thread;
+    double lanes[8] = {0}, sum = 0; /* eight sums, whatever the width of the vectors */
+    for (long j = 0; j < count; j++) lanes[j % 8] += (double)gradient[j] * (double)gradient[j];
+    for (int lane = 0; lane < 8; lane++) sum += lanes[lane];
+    if (sum - sum != 0) { /* squares of large doubles may overflow though the numbers are finite */
+        sum = DBL_MAX;
+        for (long j = 0; j < count; j++)
+            if (gradient[j] - gradient[j] != 0) sum = NAN;
+    }
+    job->squares[piece] = sum;
+}
+
+/* Update `count` numbers that lie one after the other, a vector at a time. */
+static void NAME(update_numbers)(const Update *u, REAL scale, REAL step_size, REAL root, int is_first, long count, REAL *weight,
+                                 const REAL *gradient, REAL *average, REAL *square) {
+    const REAL decay = (REAL)u->weight_decay, rate = (REAL)u->learning_rate, beta1 = (REAL)u->beta1, beta2 = (REAL)u->beta2;
+    const REAL kept = (REAL)(1 - u->learning_rate * u->weight_decay), fresh1 = (REAL)(1 - u->beta1), fresh2 = (REAL)(1 - u->beta2);
+    const REAL epsilon = (REAL)u->epsilon, dampened = (REAL)(1 - u->dampening);
+    for (long j = 0; j < count; j += LANES) {
+        V g = AT(gradient) * scale, w = AT(weight);
+        if (u->kind == UPDATE_ADAMW) w = w * kept;
+        else if (decay != 0) g = g + decay * w;
+        if (u->kind == UPDATE_SGD) {
+            if (average) {
+                V mean = is_first ? g : beta1 * AT(average) + dampened * g;
+                PUT(average, mean);
+                g = u->nesterov ? g + beta1 * mean : mean;
+            }
+            PUT(weight, w - rate * g);
+            continue;
+        }
+        V mean = AT(average) + fresh1 * (g - AT(average)), spread = beta2 * AT(square) + fresh2 * (g * g);
+        PUT(average, mean);
+        PUT(square, spread);
+        PUT(weight, w - step_size * (mean / (NAME(square_root)(spread) / root + epsilon)));
+    }
+}
+
+static void NAME(update_job)(void *context, long piece, int thread) {
+    NAME(UpdateJob) *job = context;
+    const Update *u = job->update;
+    Tensor *tensor;
+    long start, count = NAME(locate)(job, piece, &tensor, &start), whole = count / LANES * LANES;
+    REAL *weight = (REAL *)tensor->weight + start, *average = tensor->average ? (REAL *)tensor->average + start : NULL;
+    REAL *square = tensor->square ? (REAL *)tensor->square + start : NULL;
+    const REAL *gradient = (const REAL *)tensor->gradient + start;
+    REAL scale = (REAL)(u->maximize ? -job->scale : job->scale);
+    REAL step_size = (REAL)(u->learning_rate / tensor->correction1), root = (REAL)tensor->correction2;
+    (void)thread;
+    NAME(update_numbers)(u, scale, step_size, root, tensor->is_first, whole, weight, gradient, average, square);
+    if (whole == count) return;
+    REAL rest[4][64] = {{0}}; /* the last numbers, filled up to a vector */
+    size_t bytes = (size_t)(count - whole) * sizeof(REAL);
+    memcpy(rest[0], weight + whole, bytes);
+    memcpy(rest[1], gradient + whole, bytes);
+    if (average) memcpy(rest[2], average + whole, bytes);
+    if (square) memcpy(rest[3], square + whole, bytes);
+    NAME(update_numbers)(u, scale, step_size, root, tensor->is_first, LANES, rest[0], rest[1], average ? rest[2] : NULL,
+                         square ? rest[3] : NULL);
+    memcpy(weight + whole, rest[0], bytes);
+    if (average) memcpy(average + whole, rest[2], bytes);
+    if (square) memcpy(square + whole, rest[3], bytes);
+}
+
+static int NAME(update)(const Update *update, Tensor *tensors, int64_t count, Workspace *workspace, int threads) {
+    Arena *arena = workspace->arenas[0];
+    arena_reset(arena);
+    NAME(UpdateJob) job = {.update = update, .tensors = tensors, .scale = 1};
+    job.first_piece = TAKE(arena, long, count + 1);
+    if (!job.first_piece) return OUT_OF_MEMORY;
+    long pieces = 0;
+    for (int64_t i = 0; i < count; i++) {
+        job.first_piece[i] = pieces;
+        pieces += (long)((tensors[i].count + UPDATE_PIECE - 1) / UPDATE_PIECE);
+    }
+    job.first_piece[count] = pieces;
+    if (!(job.squares = TAKE(arena, double, pieces))) return OUT_OF_MEMORY;
+    threads = team_begin(pieces >= 4 ? threads : 1);
+    team_run(threads, pieces, NAME(square_job), &job);
+    double sum = 0;
+    for (long piece = 0; piece < pieces; piece++) sum += job.squares[piece];
+    if (sum != sum) {
+        team_end(threads);
+        return NOT_FINITE;
+    }
+    double norm = __builtin_sqrt(sum);
+    if (update->largest_norm > 0 && update->largest_norm / (norm + 1e-6) < 1) job.scale = update->largest_norm / (norm + 1e-6);
+    if (update->kind != UPDATE_NONE) team_run(threads, pieces, NAME(update_job), &job);
+    team_end(threads);
+    return OK;
+}

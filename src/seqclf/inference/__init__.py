@@ -1,0 +1,1 @@
+"""Inference: what a trained model answers, for many sequences, for one, and for one that grows."""

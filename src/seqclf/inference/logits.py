@@ -1,0 +1,94 @@
+"""Logits of the sequences of a store: by the compiled kernels in large blocks, otherwise batch by batch."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seqclf.checks import check_int
+from seqclf.data.batch import Batch
+from seqclf.data.packing import pack_batches
+from seqclf.data.ragged import Ragged
+from seqclf.data.sampling import BucketBatchSampler
+from seqclf.engine.kernels import NativeBatch, Packed, as_values, softmax_
+from seqclf.models.classifier import RNNClassifier
+from seqclf.modes import evaluating
+
+IndexArray = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.floating[Any]]
+
+_BLOCK_STEPS = 1 << 18  # how many steps go to the kernels at once: enough for all threads, and a few MiB of memory
+_BLOCK_SEQUENCES = 1 << 14
+
+
+def compute_logits(model: RNNClassifier, sequences: Ragged, batch_size: int) -> Floats:
+    """Return the logits (n, C), in the order of the sequences, NaN for those that the model skips."""
+    check_int("batch_size", batch_size)
+    dtype = torch.empty(0, dtype=model.head.weight.dtype).numpy().dtype if _has_numpy_type(model) else np.float32
+    logits = np.full((len(sequences), model.num_classes), np.nan, dtype)
+    wanted = np.flatnonzero(sequences.sizes.numpy() >= (0 if model.empty == "zero" else 1))
+    for indices, _, found in run_batches(model, sequences, batch_size, wanted):
+        logits[indices] = found
+    return logits
+
+
+def _has_numpy_type(model: RNNClassifier) -> bool:
+    return model.head.weight.dtype != torch.bfloat16
+
+
+def run_batches(
+    model: RNNClassifier, sequences: Ragged, batch_size: int, wanted: IndexArray, *, prefixes: bool = False
+) -> Iterator[tuple[IndexArray, IndexArray, Floats]]:
+    """Yield indices (B,), lengths (B,) and logits (B, C), or logits after each step (B, T, C), of those wanted."""
+    if len(wanted) == 0:
+        return
+    lengths = sequences.sizes.numpy()
+    plan = model.plan(torch.from_numpy(lengths[wanted[:1]].astype(np.int64)))
+    if plan.scope == "classifier":
+        packed = Packed(model.parts, full_table=sequences.total > (model.vocab_size or 0))
+        run = packed.run_prefixes if prefixes else packed.run
+        for indices in _blocks(wanted, lengths):
+            yield indices, lengths[indices].astype(np.int64), run(native_batch(model, sequences, indices)).numpy()
+        return
+    arrays = BucketBatchSampler(sequences.sizes[wanted], batch_size, shuffle=False).arrays()
+    with evaluating(model), torch.no_grad():
+        for batch in pack_batches(sequences, None, (wanted[indices] for indices in arrays), model.device):
+            assert batch.indices is not None
+            yield batch.indices.numpy(), batch.lengths.numpy(), _run(model, batch, prefixes)
+
+
+def _run(model: RNNClassifier, batch: Batch, prefixes: bool) -> Floats:
+    logits = (model.prefix_logits if prefixes else model)(batch.inputs, batch.lengths).cpu()
+    found: Floats = (logits if _has_numpy_type(model) else logits.float()).numpy()
+    return found
+
+
+def _blocks(wanted: IndexArray, lengths: npt.NDArray[Any]) -> Iterator[IndexArray]:
+    """Cut indices into blocks of about as many steps as go to the kernels at once."""
+    ends = lengths[wanted].astype(np.int64).cumsum()
+    start = 0
+    while start < len(wanted):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + _BLOCK_STEPS, side="right")))
+        stop = min(stop, start + _BLOCK_SEQUENCES)
+        yield wanted[start:stop]
+        start = stop
+
+
+def native_batch(model: RNNClassifier, sequences: Ragged, indices: IndexArray) -> NativeBatch:
+    """Return some sequences as the kernels take them: ids where they lie, features standardised and filled in."""
+    lengths = sequences.sizes.numpy()[indices].astype(np.int64)
+    if model.features is None:
+        return NativeBatch(as_values(sequences.values), sequences.offsets.numpy()[indices].astype(np.int64), lengths)
+    chosen = sequences.select(indices)
+    with torch.no_grad():
+        values = model.features.prepare(chosen.values.to(model.head.weight.dtype), chosen.lengths)
+    return NativeBatch(as_values(values), chosen.offsets[:-1].numpy().astype(np.int64), lengths)
+
+
+def probabilities_of(logits: Floats) -> Floats:
+    """Return probabilities (..., C); the same bits for a row whatever stands beside it."""
+    flat = np.array(logits.reshape(-1, logits.shape[-1]), order="C")
+    return softmax_(flat).reshape(logits.shape)
