@@ -1,4 +1,4 @@
-"""Prediction: beginnings that are shared are run once, single sequences go quickly, and streams in bounded memory."""
+"""Prediction: many sequences, one at a time, and streams in bounded memory, all with the same answers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,11 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from seqclf.models.cached import CachedPrefixes
-from seqclf.models.execution.fused.running import RunningLayers
-from seqclf.models.execution.prefix_tree import Ids, build_tree
-from seqclf.models.shared import SharedPrefixes, shares_prefixes
-from seqclf.models.whole import WholeSequences
 from torch import Tensor, nn
 
 from seqclf import (
@@ -26,8 +21,6 @@ from seqclf import (
     predict,
     predict_proba,
 )
-from seqclf.models import cached, shared
-from seqclf.training import inference
 from tests import strategies
 from tests.reference import logits
 
@@ -62,74 +55,17 @@ def one_at_a_time(model: RNNClassifier, texts: list[str]) -> Tensor:
         return logits(model, [LETTERS.encode(text) for text in texts])
 
 
-def tree_of(texts: list[str]) -> Any:
-    lengths = np.array([len(text) for text in texts])
-    ids = [LETTERS.encode(text).tolist() for text in texts]
-
-    def read(chosen: Ids, step: int) -> Ids:
-        return np.array([ids[one][step] for one in chosen])
-
-    return build_tree(read, lengths)
-
-
-@given(st.lists(st.text("abc", max_size=6), min_size=1, max_size=60))
-def test_a_tree_holds_each_distinct_prefix_once(texts: list[str]) -> None:
-    tree = tree_of(texts)
-    prefixes = [""]
-    seen = []
-    for depth, level in enumerate(tree.levels, start=1):
-        symbols = LETTERS.decode(level.symbols.tolist())
-        prefixes = [prefixes[parent] + symbol for parent, symbol in zip(level.parents, symbols, strict=True)]
-        assert sorted(prefixes) == sorted({text[:depth] for text in texts if len(text) >= depth})
-        for index, node in zip(level.ended, level.ends, strict=True):
-            assert texts[index] == prefixes[node]
-        seen += level.ended.tolist()
-    for index, node in zip(tree.rest, tree.starts, strict=True):
-        assert texts[index][: len(tree.levels)] == prefixes[node]
-        assert len(texts[index]) > len(tree.levels)
-    assert sorted([*seen, *tree.rest.tolist()]) == [index for index, text in enumerate(texts) if text]
-    depths = range(1, len(tree.levels) + 1)
-    rows = sum(len(text) >= depth for depth in depths for text in texts)
-    assert tree.saved == rows - sum(len(level.symbols) for level in tree.levels)
-    assert tree.rest.tolist() == sorted(tree.rest.tolist(), key=lambda index: -len(texts[index]))
-
-
-@given(many_texts, st.integers(0, 3))
-def test_pairs_are_numbered_alike_by_table_and_by_sorting(texts: list[str], largest: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("seqclf.models.execution.prefix_tree._LARGEST_TABLE", largest)
-        sorted_tree = tree_of(texts)
-    for one, other in zip(sorted_tree.levels, tree_of(texts).levels, strict=True):
-        assert one.symbols.tolist() == other.symbols.tolist()
-        assert one.parents.tolist() == other.parents.tolist()
-        assert one.ends.tolist() == other.ends.tolist()
-
-
-@given(models(), st.lists(letters, min_size=1, max_size=12), st.integers(1, 6), st.integers(1, 200))
-def test_sharing_gives_the_answers_of_one_sequence_at_a_time(
-    model: RNNClassifier, texts: list[str], block: int, kept: int
-) -> None:
-    texts *= 3  # so that something is shared
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shared, "_BLOCK", block)
-        patch.setattr(shared, "_KEPT_FLOATS", kept)
-        found = inference.compute_logits(model, inference.encode_for(model, texts), batch_size=4)
-    torch.testing.assert_close(found, one_at_a_time(model, texts))
-
-
-@given(models(("last", "last", "mean", ("attention", "max"))), many_texts, st.integers(1, 100), st.integers(1, 4))
-def test_a_predictor_gives_the_answers_of_one_sequence_at_a_time(
-    model: RNNClassifier, texts: list[str], kept: int, depth: int
+@given(models(poolings=("last", "mean", ("attention", "max"))), many_texts, st.integers(1, 7))
+def test_predict_and_predictor_give_the_answers_of_one_sequence_at_a_time(
+    model: RNNClassifier, texts: list[str], block: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cached, "_KEPT_FLOATS", kept)
-        patch.setattr(cached, "_KEPT_DEPTH", depth)
-        predictor = Predictor(model)
-        found = np.stack([predictor.predict_proba(text) for text in texts])
-        labels = [predictor.predict(text) for text in texts]
-    expected = one_at_a_time(model, texts)
+        patch.setattr("seqclf.inference.logits._BLOCK_SEQUENCES", block)
+        found = predict_proba(model, texts)
+    predictor, expected = Predictor(model), one_at_a_time(model, texts)
     np.testing.assert_allclose(found, expected.softmax(1).numpy(), rtol=1e-9, atol=1e-12)
-    assert labels == found.argmax(1).tolist()
+    assert np.array_equal(found, np.stack([predictor.predict_proba(text) for text in texts]))
+    assert [predictor.predict(text) for text in texts] == predict(model, texts) == found.argmax(1).tolist()
 
 
 @given(
@@ -141,7 +77,7 @@ def test_a_predictor_gives_the_answers_of_one_sequence_at_a_time(
     st.lists(st.integers(1, 5), min_size=1, max_size=4),
     strategies.seeds,
 )
-def test_a_predictor_of_features_gives_the_answers_of_one_sequence_at_a_time(
+def test_a_predictor_of_features_gives_the_bits_of_predict_proba(
     cell: Any, num_layers: int, bidirectional: bool, missing: Any, pooling: Any, lengths: list[int], seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -151,48 +87,16 @@ def test_a_predictor_of_features_gives_the_answers_of_one_sequence_at_a_time(
     model = RNNClassifier.for_dataset(dataset, cell=cell, hidden_size=3, pooling=pooling, seed=seed, **options)
     predictor = Predictor(model)
     for sequence, expected in zip(sequences, predict_proba(model, sequences), strict=True):
-        np.testing.assert_allclose(predictor.predict_proba(sequence), expected, rtol=1e-4, atol=1e-6)
+        assert np.array_equal(predictor.predict_proba(sequence), expected)
 
 
-@pytest.fixture
-def whole_lengths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The lengths of the sequences that single steps were made for, while a test runs."""
-    lengths: list[int] = []
-    original = WholeSequences.logits
-
-    def counted(self: Any, steps: Any) -> Any:
-        lengths.append(len(steps))
-        return original(self, steps)
-
-    monkeypatch.setattr(WholeSequences, "logits", counted)
-    return lengths
-
-
-@pytest.mark.parametrize(
-    ("options", "text", "is_whole"),
-    [
-        ({"num_layers": 2, "bidirectional": True}, "abc", True),
-        ({"num_layers": 2, "bidirectional": True}, "abc" * 100, True),
-        ({"pooling": "mean"}, "abc", True),
-        ({"cell": "lstm", "num_layers": 2, "bidirectional": True}, "a" * 16, True),
-        ({"cell": "lstm", "num_layers": 2, "bidirectional": True}, "a" * 17, False),
-        ({"cell": "lstm", "num_layers": 1}, "a" * 65, False),
-        ({"cell": nn.GRUCell}, "abc", False),
-    ],
-)
-def test_single_sequences_go_whole_where_it_pays(
-    options: dict[str, Any], text: str, is_whole: bool, whole_lengths: list[int]
-) -> None:
-    """Without this, the laws above would hold for forward calls alone."""
-    model = make(**options)
-    np.testing.assert_allclose(Predictor(model).predict_proba(text), predict_proba(model, [text])[0], rtol=1e-9)
-    assert whole_lengths == [len(text)] * is_whole
-
-
-def test_float_sequences_go_whole(whole_lengths: list[int]) -> None:
-    model, sequence = RNNClassifier(3, input_size=2, hidden_size=4, cell="gru", seed=0).double(), np.ones((5, 2))
-    np.testing.assert_allclose(Predictor(model).predict_proba(sequence), predict_proba(model, [sequence])[0])
-    assert whole_lengths == [5]
+def test_a_table_of_all_symbols_is_left_out_where_it_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, texts = make(num_layers=2), ["abc", "ab", "c"]
+    expected = Predictor(model)
+    monkeypatch.setattr("seqclf.inference.predictor._MOST_TABLE_NUMBERS", 1)
+    found = Predictor(model)
+    for text in texts:
+        assert np.array_equal(found.predict_proba(text), expected.predict_proba(text))
 
 
 def _projected(model: RNNClassifier) -> None:
@@ -250,62 +154,6 @@ def test_numbers_without_bound_warn_no_more_than_in_a_batch(pooling: Any) -> Non
     assert Predictor(model).predict("") is None
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_predictor_is_as_exact_in_float32(cell: Any) -> None:
-    model = RNNClassifier(3, vocab_size=5, vocabulary=LETTERS, cell=cell, hidden_size=64, num_layers=2, seed=0)
-    predictor, texts = Predictor(model), ["abc", "abcab", "c" * 50]
-    found = np.stack([predictor.predict_proba(text) for text in texts])
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, predict_proba(model, texts), rtol=1e-5)
-
-
-def test_something_is_shared_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without this, the laws above would hold for a sharing that never happens."""
-    model = make()
-    steps: list[int] = []
-    original = RunningLayers.step
-
-    def counted(self: Any, ids: Tensor, *states: Any) -> None:
-        steps.append(len(ids))
-        original(self, ids, *states)
-
-    monkeypatch.setattr(RunningLayers, "step", counted)
-    predict(model, ["abca", "abcb", "abcc", "abca"] * 5)
-    assert sum(steps) == 6  # a, ab, abc, and three ends
-    predictor = Predictor(model)
-    assert isinstance(predictor._steps, CachedPrefixes)
-    (memory,) = predictor._steps.memories
-    for text in ("abca", "abcb", "abca"):
-        predictor.predict(text)
-    assert memory.kept == 5
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"pooling": "mean"},
-        {"pooling": ("last", "max")},
-        {"num_layers": 2, "bidirectional": True},
-        {"cell": nn.GRUCell},
-        {"execution": "padded"},
-    ],
-)
-def test_what_does_not_share_goes_by_batches(options: dict[str, Any]) -> None:
-    model = make(**options)
-    assert not shares_prefixes(model)
-    texts = ["ab", "abc", "ab"] * 4
-    torch.testing.assert_close(
-        torch.from_numpy(predict_proba(model, texts)), one_at_a_time(model, texts).softmax(1), check_dtype=False
-    )
-    assert Predictor(model).predict("ab") == predict(model, ["ab"])[0]
-
-
-def test_sequences_that_begin_otherwise_are_left_to_batches() -> None:
-    model = make()
-    store = inference.encode_for(model, ["abcabc", "bcabca", "cabcab"])
-    assert SharedPrefixes(model).pool(store, np.arange(3)) is None
-
-
 @pytest.mark.parametrize("policy", ["zero", "skip"])
 def test_empty_sequences(policy: Any) -> None:
     model = make(empty=policy, classes=["x", "y", "z"])
@@ -355,7 +203,7 @@ def test_float_sequences() -> None:
     predictor = Predictor(model)
     np.testing.assert_allclose(predictor.predict_proba(sequences[0]), predict_proba(model, sequences)[0])
     assert list(predictor.predict_iter(sequences)) == predict(model, sequences)
-    assert repr(predictor) == "Predictor(3 classes, fast)"
+    assert repr(predictor) == "Predictor(3 classes, compiled)"
 
 
 def test_tokens_and_the_repr() -> None:
@@ -363,7 +211,7 @@ def test_tokens_and_the_repr() -> None:
     model = RNNClassifier(2, vocab_size=len(words), vocabulary=words, hidden_size=4, seed=0)
     predictor = Predictor(model)
     assert predictor.predict(["to", "be", "or"]) == predict(model, [["to", "be", "or"]])[0]
-    assert repr(predictor) == "Predictor(2 classes, fast)"
+    assert repr(predictor) == "Predictor(2 classes, compiled)"
     with pytest.raises(InvalidDataError, match=r"hashable symbols other than floats; got list of float \(sequence 0\)"):
         predictor.predict([0.5])
     with pytest.raises(InvalidDataError, match=r"symbols must be hashable; got list \(sequence 0, position 1\)"):

@@ -21,6 +21,7 @@ from seqclf.cells.table import CellName
 from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.tables import read_table
+from seqclf.engine.library import describe_engine
 from seqclf.errors import InvalidArgumentError, InvalidDataError, SeqclfError
 from seqclf.export import export
 from seqclf.inference.predict import check_encodes, encode_for, predict_proba
@@ -57,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         >>> code
         0
     """
+    given = set(sys.argv[1:] if arguments is None else arguments)
+    if "--version" in given and given <= {"--version", "-v", "--verbose"}:
+        print(f"seqclf {__version__}" + (f"\n{describe_engine()}" if len(given) > 1 else ""))
+        return 0
     parsed = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for labels that the terminal has no letters for
@@ -75,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="seqclf", description="Classify sequences with recurrent networks.")
-    parser.add_argument("--version", action="version", version=f"seqclf {__version__}")
+    text = "print the version and end; with -v also what runs recurrences here"
+    parser.add_argument("--version", action="version", version=f"seqclf {__version__}", help=text)
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_train(commands)
 

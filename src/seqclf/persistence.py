@@ -132,6 +132,8 @@ def _build(
             )
     try:
         options = dict(content["model"])
+        if options.get("execution") == "fused":  # what version 0.1 called its own recurrences
+            options["execution"] = "auto"
         if options["num_layers"] > len(tensors):
             raise ValueError(f"{options['num_layers']} layers in {len(tensors)} tensors")
         options["cell"] = cell if own["cell"] else KNOWN_CELLS.get(content["cell"], content["cell"])

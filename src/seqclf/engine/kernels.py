@@ -7,7 +7,7 @@ import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -133,7 +133,7 @@ class NativeModel:
 def _check_shapes(parts: Parts, weights: Sequence[Tensor], gradients: Sequence[Tensor] | None) -> None:
     """Raise unless weights and gradients have the sizes that the kernels will take them to have."""
     encoder, size = parts.encoder, parts.state_size
-    gates = encoder.weight_hh_l0.shape[0]
+    gates = cast(Tensor, encoder.weight_hh_l0).shape[0]
     expected: list[tuple[int, ...]] = []
     for layer in range(encoder.num_layers):
         width = size if layer else encoder.input_size
@@ -261,10 +261,11 @@ def check_places(values: Tensor, starts: Indices, lengths: Indices) -> None:
     for array in (starts, lengths):
         if array.dtype != np.int64 or not array.flags.c_contiguous:
             raise InvalidDataError(f"starts and lengths must be contiguous int64; got {array.dtype}.")
-    inside = len(starts) == 0 or (
-        int(starts.min()) >= 0 and int(lengths.min()) >= 0 and int((starts + lengths).max()) <= len(values)
+    inside = len(starts) == len(lengths) and (
+        len(starts) == 0
+        or (int(starts.min()) >= 0 and int(lengths.min()) >= 0 and int((starts + lengths).max()) <= len(values))
     )
-    if not inside or len(starts) != len(lengths) or not values.is_contiguous() or int(lengths.sum()) >= 1 << 31:
+    if not inside or not values.is_contiguous() or int(lengths.sum()) >= 1 << 31:
         raise InvalidDataError(
             f"sequences must lie within the {len(values)} steps that there are, less than 2^31 at once; got starts "
             f"{starts[:3]}..., lengths {lengths[:3]}... . Pass smaller batches, or make the dataset anew."
@@ -282,9 +283,14 @@ def check_status(status: int, num_ids: int) -> None:
     if status == OUT_OF_MEMORY:
         raise MemoryError("not enough memory: the kernels could not get what a batch needs")
     if status:
-        raise InvalidDataError(
-            f"ids must be from 0 to {num_ids - 1}; got others. Encode with the vocabulary that the model was made for."
-        )
+        raise unknown_ids(num_ids)
+
+
+def unknown_ids(num_ids: int) -> InvalidDataError:
+    """Return the error for ids that have no vector."""
+    return InvalidDataError(
+        f"ids must be from 0 to {num_ids - 1}; got others. Encode with the vocabulary that the model was made for."
+    )
 
 
 def _outputs(batch: NativeBatch, **tensors: Tensor | None) -> COutputs:
@@ -331,7 +337,7 @@ class Packed:
     @property
     def address(self) -> int:
         """Where the kernels find the packed weights."""
-        return self._workspace.address
+        return int(self._workspace.address)
 
     def new_logits(self) -> npt.NDArray[Any]:
         """Return room for the logits (C,) of one sequence."""
@@ -398,8 +404,9 @@ class Pass:
         self._kernels, self._model, self._batch = kernels, model, batch
         self._kind = kernels.kinds[KINDS[model.dtype]]
         self._workspace = spare.take(kernels, torch.get_num_threads())
-        self.name, self.output = output_of(model.parts, batch, model.dtype)
-        self._outputs = _outputs(batch, **{self.name: self.output})
+        self.name, output = output_of(model.parts, batch, model.dtype)
+        self._output: Tensor | None = output
+        self._outputs = _outputs(batch, **{self.name: output})
         status = kernels.forward(
             self._kind,
             model.address,
@@ -411,6 +418,12 @@ class Pass:
             int(wants_inputs),
         )
         check_status(status, model.struct.vocab)
+
+    def take_output(self) -> Tensor:
+        """Return what the parts make of the batch, once: kept here, it would keep itself alive in autograd's graph."""
+        output, self._output = self._output, None
+        assert output is not None
+        return output
 
     def backward(self, gradient: Tensor, of_inputs: Tensor | None) -> None:
         """Put the gradients of weights where the model has them go, and that of the inputs, if any, into a tensor."""

@@ -193,3 +193,20 @@ def library() -> Library | None:
             stacklevel=2,
         )
         return None
+
+
+def describe_engine() -> str:
+    """Return what runs recurrences here, in one line.
+
+    Example:
+        >>> from seqclf.engine.library import describe_engine
+        >>> print(describe_engine())  # doctest: +SKIP
+        compiled kernels for avx512 (this processor also runs plain, avx2)
+    """
+    kernels = library()
+    if kernels is None:
+        return "torch's kernels, as the compiled ones could not be loaded"
+    others = [name for name in kernels.sets if name != kernels.set]
+    return f"compiled kernels for {kernels.set}" + (
+        f" (this processor also runs {', '.join(others)})" if others else ""
+    )

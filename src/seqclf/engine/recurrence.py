@@ -91,13 +91,12 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, parts: Parts, batch: NativeBatch, given: Tensor | None, *weights: Tensor) -> Tensor:
         """Return what the parts make of the batch."""
-        gradients = [torch.empty_like(weight, memory_format=torch.contiguous_format) for weight in weights]
-        model = NativeModel(parts, weights, gradients)
-        ctx.run = Pass(model, batch, wants_inputs=ctx.needs_input_grad[2])
-        ctx.gradients = gradients
         ctx.save_for_backward(*(() if given is None else (given,)), *weights)
-        ctx.given = given is not None
-        return ctx.run.output
+        wants_inputs = ctx.needs_input_grad[2]
+        ctx.start = lambda own: _start(parts, batch, own, wants_inputs=wants_inputs)
+        ctx.run, ctx.gradients = ctx.start(weights)
+        output: Tensor = ctx.run.take_output()
+        return output
 
     @staticmethod
     @once_differentiable
@@ -107,5 +106,16 @@ class _Recurrence(torch.autograd.Function):
         of_inputs = (
             torch.zeros_like(saved[0], memory_format=torch.contiguous_format) if ctx.needs_input_grad[2] else None
         )
-        ctx.run.backward(gradient, of_inputs)
+        if ctx.run is None:  # the graph was kept, and is gone through once more
+            ctx.run, ctx.gradients = ctx.start(saved[len(saved) - len(ctx.needs_input_grad) + 3 :])
+        run, ctx.run = ctx.run, None
+        run.backward(gradient, of_inputs)
         return None, None, of_inputs, *ctx.gradients
+
+
+def _start(
+    parts: Parts, batch: NativeBatch, weights: Sequence[Tensor], *, wants_inputs: bool
+) -> tuple[Pass, list[Tensor]]:
+    """Go forwards; return what goes back, and the tensors that the gradients will then be in."""
+    gradients = [torch.empty_like(weight, memory_format=torch.contiguous_format) for weight in weights]
+    return Pass(NativeModel(parts, weights, gradients), batch, wants_inputs=wants_inputs), gradients

@@ -13,6 +13,7 @@ from seqclf.data.packing import pack_batches
 from seqclf.data.ragged import Ragged
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.engine.kernels import NativeBatch, Packed, as_values, softmax_
+from seqclf.forks import leave_lost_threads
 from seqclf.models.classifier import RNNClassifier
 from seqclf.modes import evaluating
 
@@ -44,6 +45,7 @@ def run_batches(
     """Yield indices (B,), lengths (B,) and logits (B, C), or logits after each step (B, T, C), of those wanted."""
     if len(wanted) == 0:
         return
+    leave_lost_threads()
     lengths = sequences.sizes.numpy()
     plan = model.plan(torch.from_numpy(lengths[wanted[:1]].astype(np.int64)))
     if plan.scope == "classifier":

@@ -16,12 +16,13 @@ from seqclf.data.dataset import SequenceDataset
 from seqclf.engine import recurrence
 from seqclf.engine.dropout import Dropout
 from seqclf.engine.encoder import CellEncoder, build_encoder
-from seqclf.engine.kernels import Parts
+from seqclf.engine.kernels import Parts, unknown_ids
 from seqclf.engine.plan import ExecutionName, ExecutionPlan, plan_forward
 from seqclf.engine.torch_backend import encode
 from seqclf.errors import InvalidArgumentError
+from seqclf.forks import leave_lost_threads
 from seqclf.models.features import Features, MissingPolicy
-from seqclf.models.inputs import EmptyPolicy, check_inputs, check_keys, check_width, unknown_ids
+from seqclf.models.inputs import EmptyPolicy, check_inputs, check_keys, check_width
 from seqclf.models.options import ModelOptions, check_classes, check_pooling, check_vocabulary, refuse_odds
 from seqclf.models.pooling import LastPooling, PoolingName, build_pooling, native_poolings, zero_padding
 from seqclf.models.stream import Stream
@@ -229,6 +230,7 @@ class RNNClassifier(nn.Module):
         Raises:
             InvalidDataError: Shapes or types do not fit the model, or lengths do not fit the inputs.
         """
+        leave_lost_threads()
         lengths = check_inputs(inputs, lengths, self.input_size, self.empty)
         dropout = self._dropout_for(check_keys(keys, len(lengths)), len(lengths))
         plan = self.plan(lengths, dropout)
@@ -391,7 +393,7 @@ class RNNClassifier(nn.Module):
         try:
             vectors: Tensor = self.embedding(steps)
         except IndexError as error:
-            raise unknown_ids(len(self.embedding.weight), error) from error
+            raise unknown_ids(len(self.embedding.weight)) from error
         return vectors
 
     def _dropout_for(self, keys: Tensor | None, rows: int) -> Dropout | None:

@@ -70,14 +70,6 @@ def check_keys(keys: Any, rows: int) -> Tensor | None:
     return keys
 
 
-def unknown_ids(size: int, error: IndexError) -> InvalidDataError:
-    """Return what to raise where `error` came from looking up ids among `size` vectors."""
-    return InvalidDataError(
-        f"ids must be from 0 to {size - 1}; got others: {error}. "
-        "Encode with the vocabulary that the model was made for."
-    )
-
-
 def _check_steps(steps: Tensor, name: str, shape: str, input_size: int | None) -> None:
     dimensions = shape.count(",") + 1
     if input_size is None:

@@ -135,7 +135,7 @@ class SeveralPoolings(nn.Module):
 def native_poolings(pooling: nn.Module) -> tuple[tuple[str, nn.Module], ...]:
     """Return names and modules of a model's poolings as the compiled kernels know them; none where they do not."""
     modules = list(pooling.poolings) if type(pooling) is SeveralPoolings else [pooling]
-    names = [vars(type(module)).get("native_name") for module in modules]
+    names: list[str] = [vars(type(module)).get("native_name", "") for module in modules]
     return tuple(zip(names, modules, strict=True)) if all(names) else ()
 
 

@@ -53,7 +53,8 @@ class Stream:
         given = self._read_symbol(step) if model.features is None else self._read_features(step)
         logits = self._advance(given) if self._native is None else self._native.push(given)
         self.length += 1
-        return softmax_(logits[None])[0]
+        probabilities: npt.NDArray[np.floating[Any]] = softmax_(logits[None])[0]
+        return probabilities
 
     def _advance(self, given: Tensor) -> npt.NDArray[np.floating[Any]]:
         """Take a step by torch: an id (1,), or a row of features ready for the encoder (1, E)."""
@@ -61,7 +62,7 @@ class Stream:
         with evaluating(model):
             x = given if model.embedding is None else model.embedding(given.to(model.device))
             states, self._state = advance(model.encoder, x, self._state)
-            pooled, self._pooled = model.pooling.prefixes(states[:, None], self._pooled)  # type: ignore[operator]
+            pooled, self._pooled = model.pooling.prefixes(states[:, None], self._pooled)
             logits: npt.NDArray[np.floating[Any]] = model.head(pooled[0, 0]).cpu().numpy()
         return logits
 

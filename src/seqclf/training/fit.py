@@ -15,6 +15,7 @@ from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError
 from seqclf.files import PathLike
+from seqclf.forks import leave_lost_threads
 from seqclf.inference.predict import admit, check_is_dataset
 from seqclf.models.classifier import RNNClassifier
 from seqclf.progress import progress_bar
@@ -130,6 +131,7 @@ def fit(
         >>> history["loss"][-1] < history["loss"][0], evaluate(model, train).accuracy
         (True, 1.0)
     """
+    leave_lost_threads()
     check_int("epochs", epochs)
     check_int("seed", seed, minimum=0)
     train, own_weights, places = _admit_train(model, train, sample_weight)

@@ -42,8 +42,10 @@ def verify_batching(
     """Check, on any model, that how sequences are batched changes neither logits nor gradients.
 
     Each sequence alone is the judge of the batch. The same batch again, its order, its size, more padding, other values
-    in the padding, and, for an `RNNClassifier`, packing and the ways to run, must then change nothing. All is checked
-    in eval mode and in training mode. The model is left as it is: copies of it are run.
+    in the padding, and, for an `RNNClassifier`, packing, the number of threads, the kernels, and whether `predict`, a
+    `Predictor` or a stream is asked, must then change nothing. Where the compiled kernels run the whole model, not one bit of a
+    logit may change; otherwise, and in gradients, only rounding. All is checked in eval mode and in training mode. The
+    model is left as it is: copies of it are run.
 
     In training mode `nn.Dropout` is switched off, since what it drops does depend on the batch; an `RNNClassifier`'s
     own dropout does not, and stays on.
@@ -71,8 +73,8 @@ def verify_batching(
         >>> report.passed
         True
         >>> print(report)  # doctest: +ELLIPSIS
-              mode   what should change nothing                  logits  gradients
-        ok    eval   a batch, not each alone ...
+              mode   what should change nothing                   logits  gradients
+        ok    eval   a batch, not each alone                   same bits ...
     """
     check_int("seed", seed, minimum=0)
     weights = list(model.parameters())

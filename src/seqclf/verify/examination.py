@@ -2,14 +2,20 @@
 
 import copy
 import inspect
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence, pad_sequence
 
+from seqclf.data.ragged import Ragged
+from seqclf.engine.kernels import NativeStream, Packed
 from seqclf.errors import InvalidArgumentError, InvalidDataError
+from seqclf.inference.logits import compute_logits, native_batch
 from seqclf.models.classifier import RNNClassifier
 from seqclf.seeding import seeded
 from seqclf.verify.report import LawResult
@@ -24,6 +30,7 @@ class _Run:
         extra: How many steps of padding to add.
         other_value: Whether the padding is a valid id or NaN, in place of zeros.
         packed: Whether the batches are packed.
+        threads: How many threads compute; None as many as torch is told to use.
         calls: How many times to call the model; the last call counts.
         execution: What `model.execution` is set to, if not None.
     """
@@ -32,6 +39,7 @@ class _Run:
     extra: int = 0
     other_value: bool = False
     packed: bool = False
+    threads: int | None = None
     calls: int = 1
     execution: str | None = None
 
@@ -95,10 +103,67 @@ class Examination:
         }
         if isinstance(self.model, RNNClassifier):
             runs["packed, not padded"] = _Run([everything], packed=True)
-            runs["the padded way to run"] = _Run([everything], execution="padded")
-            runs["the packed way to run"] = _Run([everything], execution="packed")
+            runs["one thread"] = _Run([everything], threads=1)
         for law, run in runs.items():
             yield self._compare(law, batch, self._outcome(run))
+        if isinstance(self.model, RNNClassifier):
+            yield from self._other_backends(self.model, batch, everything)
+            if not self.training:
+                yield from self._other_doors(self.model, alone)
+
+    def _other_backends(self, model: RNNClassifier, batch: _Outcome, everything: list[int]) -> Iterator[LawResult]:
+        """Compare the kernels: they round differently."""
+        for execution in ("native", "padded", "packed"):
+            law = f"execution={execution!r}"
+            exact = self.is_exact and model.execution in {"auto", execution} and execution == "native"
+            yield self._compare(law, batch, self._outcome(_Run([everything], execution=execution)), exact=exact)
+
+    def _other_doors(self, model: RNNClassifier, alone: _Outcome) -> Iterator[LawResult]:
+        """Compare the other ways to an answer: many sequences that begin alike, one at a time, and step by step."""
+        store = _store_of(self.sequences)
+        doors: dict[str, Callable[[], Any]] = {
+            "predict, beginnings shared": lambda: compute_logits(model, store, 2),
+        }
+        plan = model.plan(store.lengths)
+        if plan.scope == "classifier":
+            packed = Packed(model.parts, full_table=True)
+            doors["Predictor, one at a time"] = lambda: np.concatenate(
+                [packed.run(native_batch(model, store, np.array([i]))).numpy() for i in range(len(store))]
+            )
+            if not model.bidirectional:
+                doors["every prefix at once"] = lambda: self._last_prefixes(model, packed, store)
+                doors["a stream, step by step"] = lambda: self._streamed(model, packed, store)
+        for law, door in doors.items():
+            try:
+                found = _Outcome(torch.from_numpy(door()), {})
+            except Exception as error:  # noqa: BLE001  # whatever a user's model raises breaks the law
+                found = _Outcome(torch.empty(0), {}, error)
+            yield self._compare(law, replace(alone, gradients={}, logits=alone.logits.cpu()), found)
+
+    @staticmethod
+    def _last_prefixes(model: RNNClassifier, packed: Packed, store: Ragged) -> Any:
+        every = packed.run_prefixes(native_batch(model, store, np.arange(len(store)))).numpy()
+        return every[np.arange(len(store)), store.lengths.numpy() - 1]
+
+    @staticmethod
+    def _streamed(model: RNNClassifier, packed: Packed, store: Ragged) -> Any:
+        found = []
+        for index in range(len(store)):
+            batch, stream = native_batch(model, store, np.array([index])), NativeStream(packed)
+            start = int(batch.starts[0])
+            for step in batch.values[start : start + int(batch.lengths[0])]:
+                logits = stream.push(step[None])
+            found.append(logits)
+        return np.stack(found)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether logits are promised to the last bit: by the compiled kernels."""
+        if not isinstance(self.model, RNNClassifier):
+            return False
+        lengths = torch.tensor([len(sequence) for sequence in self.sequences])
+        with torch.set_grad_enabled(self.gradients):
+            return self.model.plan(lengths).scope == "classifier"
 
     def _outcome(self, run: _Run) -> _Outcome:
         model = copy.deepcopy(self.model).train(self.training)
@@ -128,7 +193,7 @@ class Examination:
         lengths = torch.tensor([len(sequence) for sequence in chosen])
         takes_keys = "keys" in inspect.signature(model.forward).parameters
         keys = {"keys": torch.tensor(numbers)} if takes_keys else {}
-        with seeded(self.seed, device), torch.set_grad_enabled(self.gradients):
+        with seeded(self.seed, device), torch.set_grad_enabled(self.gradients), _threads(run.threads):
             if run.packed:
                 logits = model(pack_sequence(chosen, enforce_sorted=False), **keys)
             else:
@@ -163,10 +228,11 @@ class Examination:
             return int(max(part.max() for part in self.sequences))
         return torch.nan if isinstance(self.model, RNNClassifier) else 7.0
 
-    def _compare(self, law: str, expected: _Outcome, got: _Outcome) -> LawResult:
+    def _compare(self, law: str, expected: _Outcome, got: _Outcome, *, exact: bool | None = None) -> LawResult:
+        tolerances = (0.0 if (self.is_exact if exact is None else exact) else self.tolerances[0], self.tolerances[1])
         error = expected.error or got.error
         if error:
-            return LawResult(law, self.mode, torch.inf, 0, None, "", *self.tolerances, _name(error))
+            return LawResult(law, self.mode, torch.inf, 0, None, "", *tolerances, _name(error))
         by_row = _difference(expected.logits, got.logits).amax(1)
         gradient, parameter = None, ""
         names = expected.gradients.keys() | got.gradients.keys()
@@ -177,7 +243,23 @@ class Examination:
             parameter = max(sorted(by_name), key=lambda name: by_name[name])
             gradient = by_name[parameter]
         row = int(by_row.argmax())
-        return LawResult(law, self.mode, float(by_row[row]), row, gradient, parameter, *self.tolerances)
+        return LawResult(law, self.mode, float(by_row[row]), row, gradient, parameter, *tolerances)
+
+
+def _store_of(sequences: list[Tensor]) -> Ragged:
+    lengths = torch.tensor([0, *(len(sequence) for sequence in sequences)])
+    return Ragged(torch.cat(sequences).cpu(), lengths.cumsum(0))
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    try:
+        if count is not None:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _name(error: Exception) -> str:

@@ -17,8 +17,8 @@
 #define INTEGER int32_t
 #endif
 
-#undef LANES
-#define LANES ((long)(VECTOR_BYTES / sizeof(REAL)))
+#define LANES_CONSTANT (VECTOR_BYTES / (REAL_IS_DOUBLE ? 8 : 4))
+#define LANES ((long)LANES_CONSTANT)
 #define V NAME(vector)
 #define I NAME(integers)
 

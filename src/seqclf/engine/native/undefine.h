@@ -7,6 +7,7 @@
 #undef I
 #undef VECTOR_BYTES
 #undef LANES
+#undef LANES_CONSTANT
 #undef PANEL
 #undef TILE_ROWS
 #undef TILE_CASE
