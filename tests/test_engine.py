@@ -568,6 +568,10 @@ def test_sequences_must_lie_within_their_steps() -> None:
     ):
         with pytest.raises(InvalidDataError, match="sequences must lie within the 3 steps that there are"):
             NativeBatch(torch.tensor([2, 3, 4]), starts, lengths)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_kernels, "MOST_STEPS", 3)
+        with pytest.raises(InvalidDataError, match=r"a batch must have less than 3 steps; got 3\. Pass smaller"):
+            NativeBatch(torch.tensor([2, 3, 4]), one, np.array([3]))
     with pytest.raises(InvalidDataError, match="starts and lengths must be contiguous int64; got int32"):
         NativeBatch(torch.tensor([2, 3, 4]), one.astype(np.int32), one)
 

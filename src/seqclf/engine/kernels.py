@@ -35,6 +35,7 @@ KINDS = {torch.float32: 0, torch.float64: 1}
 
 Indices = npt.NDArray[np.int64]
 
+MOST_STEPS = 1 << 31  # the kernels number the steps of a batch in 32 bits
 _START = np.zeros(1, np.int64)  # where a single sequence starts
 
 
@@ -232,6 +233,10 @@ class NativeBatch:
 
     def __post_init__(self) -> None:
         check_places(self.values, self.starts, self.lengths)
+        if len(self.lengths) and int(self.lengths.sum()) >= MOST_STEPS:
+            raise InvalidDataError(
+                f"a batch must have less than {MOST_STEPS} steps; got {int(self.lengths.sum())}. Pass smaller batches."
+            )
         keys = None if self.keys is None else address_of(self.keys)
         self.struct = CBatch(
             len(self.starts),
@@ -256,6 +261,11 @@ def as_values(steps: Tensor) -> Tensor:
     return (steps if steps.dtype in _VALUE_TYPES else steps.long()).contiguous()
 
 
+def value_type(values: Tensor) -> int:
+    """Return what the kernels call the type of ids or features."""
+    return _VALUE_TYPES[values.dtype]
+
+
 def check_places(values: Tensor, starts: Indices, lengths: Indices) -> None:
     """Raise unless all sequences lie within the values: a kernel would read whatever is there."""
     for array in (starts, lengths):
@@ -265,10 +275,10 @@ def check_places(values: Tensor, starts: Indices, lengths: Indices) -> None:
         len(starts) == 0
         or (int(starts.min()) >= 0 and int(lengths.min()) >= 0 and int((starts + lengths).max()) <= len(values))
     )
-    if not inside or not values.is_contiguous() or int(lengths.sum()) >= 1 << 31:
+    if not inside or not values.is_contiguous():
         raise InvalidDataError(
-            f"sequences must lie within the {len(values)} steps that there are, less than 2^31 at once; got starts "
-            f"{starts[:3]}..., lengths {lengths[:3]}... . Pass smaller batches, or make the dataset anew."
+            f"sequences must lie within the {len(values)} steps that there are; got starts {starts[:3]}..., lengths "
+            f"{lengths[:3]}... . Make the dataset anew."
         )
 
 

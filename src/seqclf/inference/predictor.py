@@ -119,13 +119,14 @@ class Predictor:
         ids = encode_one(sequence, vocabulary)
         if not ids:  # refused, skipped or taken for zeros, as everywhere
             return self._logits_of_store(encode_for(self._model, [sequence]))
-        return self._packed.run_one(torch.tensor(ids))
+        logits: Floats = self._packed.run_one(torch.tensor(ids))
+        return logits
 
     def _logits_of_store(self, store: Ragged) -> Floats:
         if self._packed is None or not len(store.values):
             return compute_logits(self._model, store, 1)[0]
-        logits: Floats = self._packed.run(native_batch(self._model, store, np.zeros(1, np.int64)))[0].numpy()
-        return logits
+        found: Floats = self._packed.run(native_batch(self._model, store, np.zeros(1, np.int64)))[0].numpy()
+        return found
 
     def __repr__(self) -> str:
         return f"Predictor({self._model.num_classes} classes, {'compiled' if self._packed else 'by forward calls'})"

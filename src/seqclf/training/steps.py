@@ -15,8 +15,17 @@ from seqclf.data.batch import Batch
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.packing import pack_batches
 from seqclf.engine.dropout import keys_for
-from seqclf.engine.kernels import KINDS, NativeBatch, NativeModel, Workspace, as_values, check_status
-from seqclf.engine.library import CObjective, COutputs, library
+from seqclf.engine.kernels import (
+    KINDS,
+    NativeModel,
+    Workspace,
+    address_of,
+    as_values,
+    check_places,
+    check_status,
+    value_type,
+)
+from seqclf.engine.library import CBatch, CObjective, COutputs, library
 from seqclf.engine.plan import plan_training
 from seqclf.models.classifier import RNNClassifier
 from seqclf.training.objective import Objective
@@ -112,46 +121,79 @@ class NativeSteps:
         self._native = NativeModel(model.parts, self._weights, self._gradients)
         self._pointers = [weight.data_ptr() for weight in self._weights]
         self._store = train.sequences
-        self._values = as_values(self._store.values) if model.features is None else None
-        self._offsets = self._store.offsets.numpy().astype(np.int64)
+        self._values = as_values(self._store.values) if model.features is None else self._store.values
+        self._starts = self._store.offsets.numpy()[:-1].astype(np.int64)
         self._lengths = self._store.lengths.numpy()
-        self._labels = train.compact_labels
+        check_places(self._values, self._starts, self._lengths)  # once for all batches
+        self._labels = train.labels.numpy()
         self._dropout = model.new_dropout(torch.zeros(0, dtype=torch.int64)) if model.drops else None
+        thresholds = (0,) * 6 if self._dropout is None else self._dropout.thresholds
+        names = ("symbols", "inputs", "layers", "states", "pooled")
+        self._batch = CBatch(
+            values=self._values.data_ptr(),
+            value_type=value_type(self._values if model.features is None else model.head.weight),
+            truncate=model.truncate_steps or 0,
+            variational=thresholds[5],
+            **{f"drop_{name}": threshold for name, threshold in zip(names, thresholds, strict=False)},
+        )
         self._objective = CObjective(
             class_weight=None if objective.class_weights is None else objective.class_weights.data_ptr(),
             smoothing=objective.label_smoothing,
         )
+        self._outputs = COutputs()
+        self._addresses = [ctypes.addressof(one) for one in (self._batch, self._objective, self._outputs)]
 
     def batches(self, arrays: Iterable[IndexArray], skip: int = 0) -> Iterator[StepData]:
         """Yield indices and labels; the sequences stay where they are."""
         for indices in islice(arrays, skip, None):
-            labels = self._labels[torch.from_numpy(indices)].long()
-            yield StepData(indices, labels, int(self._lengths[indices].max()))
+            yield StepData(indices, torch.from_numpy(self._labels[indices]), int(self._lengths[indices].max()))
 
     def compute_gradients(self, data: StepData, seed: int, epoch: int) -> Tensor:
         """Compute all gradients in one call."""
         self._follow_weights()
         logits = torch.empty(len(data.indices), self.model.num_classes, dtype=self.model.head.weight.dtype)
-        batch = self._batch(data, seed, epoch)
-        factors = self.objective.factors(data.labels, torch.from_numpy(data.indices))
-        factors = None if factors is None else factors.to(logits)
+        kept = [*self._read(data.indices), *self._drop(data, seed, epoch), *self._weigh(data)]  # while the kernels read
         self._objective.labels = data.labels.data_ptr()
-        self._objective.factor = None if factors is None else factors.data_ptr()
-        outputs = COutputs(logits=logits.data_ptr())
+        self._outputs.logits = logits.data_ptr()
         status = self._kernels.train(
-            self._kind,
-            self._native.address,
-            ctypes.addressof(batch.struct),
-            ctypes.addressof(self._objective),
-            ctypes.addressof(outputs),
-            self._workspace.address,
-            torch.get_num_threads(),
+            self._kind, self._native.address, *self._addresses, self._workspace.address, torch.get_num_threads()
         )
+        del kept
         check_status(status, self.model.vocab_size or 0)
         for weight, gradient in zip(self._weights, self._gradients, strict=True):
             if weight.grad is not gradient:
                 weight.grad = gradient if weight.requires_grad else None
         return logits
+
+    def _read(self, indices: IndexArray) -> list[object]:
+        """Point to the sequences of a batch: where they lie, or, with features, prepared."""
+        starts, lengths = self._starts[indices], self._lengths[indices]
+        values: Tensor | None = None
+        if self.model.features is not None:
+            chosen = self._store.select(indices)
+            prepared = self.model.features.prepare(chosen.values.to(self.model.head.weight.dtype), chosen.lengths)
+            values, starts = as_values(prepared), lengths.cumsum() - lengths
+            self._batch.values = values.data_ptr()
+        self._batch.count = len(indices)
+        self._batch.starts, self._batch.lengths = address_of(starts), address_of(lengths)
+        return [starts, lengths, values]
+
+    def _drop(self, data: StepData, seed: int, epoch: int) -> list[object]:
+        """Point to the keys of a batch, where something is dropped."""
+        if self._dropout is None:
+            return []
+        keys = keys_for(torch.from_numpy(data.indices), seed, epoch)
+        self._batch.keys = keys.data_ptr()
+        return [keys]
+
+    def _weigh(self, data: StepData) -> list[object]:
+        """Point to the factors of the sequences of a batch, where they count differently."""
+        factors = self.objective.factors(data.labels, torch.from_numpy(data.indices))
+        if factors is None:
+            return []
+        factors = factors.to(self.model.head.weight.dtype)
+        self._objective.factor = factors.data_ptr()
+        return [factors]
 
     def release(self) -> None:
         """Begin with new memory, of which the kernels take as much as a batch needs."""
@@ -163,16 +205,3 @@ class NativeSteps:
         if pointers != self._pointers:
             self._native = NativeModel(self.model.parts, self._weights, self._gradients)
             self._pointers = pointers
-
-    def _batch(self, data: StepData, seed: int, epoch: int) -> NativeBatch:
-        starts, lengths = self._offsets[data.indices], self._lengths[data.indices]
-        values = self._values
-        if values is None:
-            assert self.model.features is not None
-            chosen = self._store.select(data.indices)
-            prepared = self.model.features.prepare(chosen.values.to(self.model.head.weight.dtype), chosen.lengths)
-            values, starts = as_values(prepared), lengths.cumsum() - lengths
-        if self._dropout is None:
-            return NativeBatch(values, starts, lengths, truncate_steps=self.model.truncate_steps)
-        keys = keys_for(torch.from_numpy(data.indices), seed, epoch).numpy()
-        return NativeBatch(values, starts, lengths, keys, self._dropout.thresholds, self.model.truncate_steps)

@@ -89,6 +89,7 @@ class Trainer:
         """
         self.model.train()
         so_far, steps = self.so_far, make_steps(self.model, self.objective, train)
+        self.updater.look_again()
         start = time.perf_counter() - so_far.seconds
         for data, part in self._shares(steps, train, sampler, epoch):
             logits = steps.compute_gradients(data, sampler.seed, epoch)

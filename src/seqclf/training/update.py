@@ -68,15 +68,21 @@ class Updater:
         self.optimizer, self.clip_grad_norm, self.weights = optimizer, clip_grad_norm, weights
         self._workspace: Workspace | None = None
         self._tensors = (CTensor * len(weights))()
+        self._kernels: Library | None = None
+        self.look_again()
+
+    def look_again(self) -> None:
+        """See anew whether the kernels can take the steps: hooks may have come or gone."""
+        self._kernels = library() if can_update(self.optimizer) else None
 
     def step(self) -> bool:
         """Take one step; return False, and change nothing, if a gradient is not finite."""
-        kernels, groups = library(), self.optimizer.param_groups
+        groups = self.optimizer.param_groups
         weights = [weight for weight in self.weights if weight.grad is not None]
         is_whole = len(groups) == 1 and list(map(id, weights)) == list(map(id, groups[0]["params"]))
-        if kernels is None or not is_whole or not can_update(self.optimizer) or not all(map(_is_usual_tensor, weights)):
+        if self._kernels is None or not is_whole or not all(map(_is_usual_tensor, weights)):
             return self._step_by_torch()
-        status = self._update(kernels, groups[0], weights)
+        status = self._update(self._kernels, groups[0], weights)
         if status == NOT_FINITE:
             return False
         check_status(status, 0)

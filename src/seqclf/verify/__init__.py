@@ -43,9 +43,9 @@ def verify_batching(
 
     Each sequence alone is the judge of the batch. The same batch again, its order, its size, more padding, other values
     in the padding, and, for an `RNNClassifier`, packing, the number of threads, the kernels, and whether `predict`, a
-    `Predictor` or a stream is asked, must then change nothing. Where the compiled kernels run the whole model, not one bit of a
-    logit may change; otherwise, and in gradients, only rounding. All is checked in eval mode and in training mode. The
-    model is left as it is: copies of it are run.
+    `Predictor` or a stream is asked, must then change nothing. Where the compiled kernels run the whole model, not one
+    bit of a logit may change; otherwise, and in gradients, only rounding. All is checked in eval mode and in training
+    mode. The model is left as it is: copies of it are run.
 
     In training mode `nn.Dropout` is switched off, since what it drops does depend on the batch; an `RNNClassifier`'s
     own dropout does not, and stays on.

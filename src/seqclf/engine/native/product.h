@@ -111,17 +111,37 @@ static INLINE REAL *NAME(panel_at)(REAL *packed, long n, long K, long N, long *s
     return packed + panel * K + (n - panel);
 }
 
+/* Four rows of four numbers become four columns. */
+typedef REAL NAME(four) __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (NAME(four_places)){i, j, k, l})
+typedef INTEGER NAME(four_places) __attribute__((vector_size(4 * sizeof(REAL))));
+#endif
+static INLINE void NAME(turn_four)(const REAL *from, long ld, REAL *to, long step) {
+    NAME(four) a = *(const NAME(four) *)from, b = *(const NAME(four) *)(from + ld);
+    NAME(four) c = *(const NAME(four) *)(from + 2 * ld), d = *(const NAME(four) *)(from + 3 * ld);
+    NAME(four) ab = SHUFFLE(a, b, 0, 4, 1, 5), cd = SHUFFLE(c, d, 0, 4, 1, 5);
+    NAME(four) ab2 = SHUFFLE(a, b, 2, 6, 3, 7), cd2 = SHUFFLE(c, d, 2, 6, 3, 7);
+    *(NAME(four) *)to = SHUFFLE(ab, cd, 0, 1, 4, 5);
+    *(NAME(four) *)(to + step) = SHUFFLE(ab, cd, 2, 3, 6, 7);
+    *(NAME(four) *)(to + 2 * step) = SHUFFLE(ab2, cd2, 0, 1, 4, 5);
+    *(NAME(four) *)(to + 3 * step) = SHUFFLE(ab2, cd2, 2, 3, 6, 7);
+}
+
 /* Pack the columns [n0, n0 + count) of the transpose of w (rows x K, ldw apart): column n0 + j is row j of w, or zero. */
 static void NAME(pack_transposed)(long n0, long count, long rows, long K, long N, const REAL *w, long ldw,
                                   REAL *packed) {
     for (long j = 0; j < count; j += LANES) {
-        long step, lanes = count - j < LANES ? count - j : LANES;
+        long step, k = 0, there = rows - j < LANES ? rows - j : LANES;
         REAL *to = NAME(panel_at)(packed, n0 + j, K, N, &step);
-        for (long k0 = 0; k0 < K; k0 += 8) { /* eight at a time: a line of the cache is read for all of them */
-            long k1 = k0 + 8 < K ? k0 + 8 : K;
-            for (long lane = 0; lane < lanes; lane++)
-                for (long k = k0; k < k1; k++) to[k * step + lane] = j + lane < rows ? w[(j + lane) * ldw + k] : 0;
-        }
+        if (there == LANES && LANES % 4 == 0)
+            for (; k + 4 <= K; k += 4)
+                for (long lane = 0; lane < LANES; lane += 4)
+                    NAME(turn_four)(w + (j + lane) * ldw + k, ldw, to + k * step + lane, step);
+        for (; k < K; k++)
+            for (long lane = 0; lane < LANES; lane++) to[k * step + lane] = lane < there ? w[(j + lane) * ldw + k] : 0;
     }
 }
 

@@ -27,3 +27,4 @@
 #undef EACH_VECTOR
 #undef OUTER_ROWS
 #undef OUTER_COLUMNS
+#undef SHUFFLE

@@ -6,7 +6,7 @@ typedef struct {
     const Update *update;
     Tensor *tensors;
     long *first_piece; /* of each tensor, and how many there are in all */
-    double *squares;   /* by piece: the sum of the squared gradients; NaN where one is not finite */
+    double *squares;   /* by piece: the sum of the squared gradients, or 0 if no norm is wanted; NaN where one is not finite */
     double scale;
 } NAME(UpdateJob);
 
@@ -30,13 +30,26 @@ static void NAME(square_job)(void *context, long piece, int thread) {
     long start, count = NAME(locate)(job, piece, &tensor, &start);
     const REAL *gradient = (const REAL *)tensor->gradient + start;
     (void)thread;
-    double lanes[8] = {0}, sum = 0; /* eight sums, whatever the width of the vectors */
-    for (long j = 0; j < count; j++) lanes[j % 8] += (double)gradient[j] * (double)gradient[j];
+    double sum = 0;
+    if (!job->update->largest_norm) { /* then it is enough to know whether all are finite: 0 times others is NaN */
+        V zeros = {0};
+        long j = 0;
+        for (; j + LANES <= count; j += LANES) zeros += NAME(load)(gradient + j) * 0;
+        for (long lane = 0; lane < LANES; lane++) sum += zeros[lane];
+        for (; j < count; j++) sum += gradient[j] * 0;
+        job->squares[piece] = sum;
+        return;
+    }
+    double lanes[8] = {0}; /* eight sums, whatever the width of the vectors */
+    long j = 0;
+    for (; j + 8 <= count; j += 8)
+        for (int lane = 0; lane < 8; lane++) lanes[lane] += (double)gradient[j + lane] * (double)gradient[j + lane];
+    for (; j < count; j++) lanes[j % 8] += (double)gradient[j] * (double)gradient[j];
     for (int lane = 0; lane < 8; lane++) sum += lanes[lane];
     if (sum - sum != 0) { /* squares of large doubles may overflow though the numbers are finite */
         sum = DBL_MAX;
-        for (long j = 0; j < count; j++)
-            if (gradient[j] - gradient[j] != 0) sum = NAN;
+        for (long i = 0; i < count; i++)
+            if (gradient[i] - gradient[i] != 0) sum = NAN;
     }
     job->squares[piece] = sum;
 }
