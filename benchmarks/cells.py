@@ -1,4 +1,4 @@
-"""What a step of each cell costs: own cells beside torch's kernels on short sequences, minimal cells on long ones.
+"""What a step of each cell costs: own cells beside the built-in ones on short sequences, minimal cells on long ones.
 
     python -m benchmarks.cells [--output FILE]
 
@@ -22,8 +22,10 @@ from seqclf.data.batch import Batch
 SHORT: dict[str, dict[str, Any]] = {
     "`lstm`, packed": {"cell": "lstm", "execution": "packed"},
     "`lstm`, padded": {"cell": "lstm", "execution": "padded"},
+    "`lstm`, compiled": {"cell": "lstm", "execution": "native"},
     "`nn.LSTMCell`": {"cell": nn.LSTMCell},
     "`gru`, packed": {"cell": "gru", "execution": "packed"},
+    "`gru`, compiled": {"cell": "gru", "execution": "native"},
     "`nn.GRUCell`": {"cell": nn.GRUCell},
     "`PeepholeLSTMCell`": {"cell": cells.PeepholeLSTMCell},
     "`LayerNormLSTMCell`": {"cell": cells.LayerNormLSTMCell},
@@ -31,11 +33,13 @@ SHORT: dict[str, dict[str, Any]] = {
     "`IndRNNCell`": {"cell": cells.IndRNNCell},
     "`MinGRUCell`": {"cell": cells.MinGRUCell},
     "`MinLSTMCell`": {"cell": cells.MinLSTMCell},
-    "`lstm`, recurrent_dropout=0.5": {"cell": "lstm", "recurrent_dropout": 0.5},
+    "`lstm`, compiled, recurrent_dropout=0.5": {"cell": "lstm", "execution": "native", "recurrent_dropout": 0.5},
 }
 LONG: dict[str, dict[str, Any]] = {
     "`gru`, padded": {"cell": "gru", "execution": "padded"},
     "`lstm`, padded": {"cell": "lstm", "execution": "padded"},
+    "`gru`, compiled": {"cell": "gru", "execution": "native"},
+    "`lstm`, compiled": {"cell": "lstm", "execution": "native"},
     "`MinGRUCell`": {"cell": cells.MinGRUCell},
     "`MinLSTMCell`": {"cell": cells.MinLSTMCell},
     "`IndRNNCell`": {"cell": cells.IndRNNCell},

@@ -5,11 +5,13 @@ from typing import Literal
 
 CellName = Literal["lstm", "gru", "rnn"]
 WorkName = Literal["names", "all names", "sample", "50-400", "1000-2000"]
-Task = Literal["train", "predict", "predict-one"]
+PoolingName = Literal["last", "mean", "max"]
+Task = Literal["train", "predict", "predict-one", "predict-plain"]
 
 EMBEDDING = 64
 MOMENTUM = 0.9
 SINGLES = 500  # how many sequences are predicted one at a time in a turn
+SINGLE_TASKS: tuple[Task, ...] = ("predict-one", "predict-plain")
 
 # A turn must not take long, so that others get theirs soon after; and small batches are slow for all.
 NAMES_IN_A_TURN = {1: 500, 10: 4_000}
@@ -33,6 +35,8 @@ class Config:
         hidden: The size of its state in one direction.
         layers: How many layers lie on top of each other.
         bidirectional: Whether each layer also reads backwards.
+        dropout: The part that is dropped in training, between layers and before the head.
+        pooling: What the head is given of the states of the last layer.
         batch_size: How many sequences make one update, or one batch of predictions.
         threads: How many threads compute, on as many cores.
         tasks: What is timed.
@@ -43,6 +47,8 @@ class Config:
     hidden: int = 128
     layers: int = 1
     bidirectional: bool = False
+    dropout: float = 0.0
+    pooling: tuple[PoolingName, ...] = ("last",)
     batch_size: int = 30
     threads: int = 2
     tasks: tuple[Task, ...] = ("train", "predict")
@@ -63,9 +69,31 @@ class Config:
         return NAMES_IN_A_TURN.get(self.batch_size, MOST_NAMES_IN_A_TURN) if self.work == "names" else None
 
     @property
+    def has_options(self) -> bool:
+        """Whether there is dropout, or another pooling than the last state."""
+        return bool(self.dropout) or self.pooling != ("last",)
+
+    @property
+    def model_title(self) -> str:
+        """What stands in a table for the work and the model, whatever the batch size."""
+        size = str(self.hidden) if self.layers == 1 else f"{self.layers} x {self.hidden}"
+        parts = [_WORK_TITLES[self.work], f"{self.cell.upper()} {size}"]
+        parts += ["bidirectional"] * self.bidirectional
+        parts += [f"dropout {self.dropout}"] * bool(self.dropout)
+        parts += [" + ".join(self.pooling)] * (self.pooling != ("last",))
+        return ", ".join(parts)
+
+    @property
+    def threads_title(self) -> str:
+        """How many threads, in words."""
+        return "1 thread" if self.threads == 1 else f"{self.threads} threads"
+
+    @property
     def title(self) -> str:
         """What stands in the first column of a table."""
-        size = str(self.hidden) if self.layers == 1 else f"{self.layers} x {self.hidden}"
-        two_ways = ", bidirectional" if self.bidirectional else ""
-        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return f"{_WORK_TITLES[self.work]}, {self.cell.upper()} {size}{two_ways}, batch {self.batch_size}, {threads}"
+        return f"{self.model_title}, batch {self.batch_size}, {self.threads_title}"
+
+    @property
+    def series(self) -> str:
+        """The title that points of several batch sizes share."""
+        return f"{self.model_title}, {self.threads_title}"

@@ -74,7 +74,7 @@ class Floor:
     Every distinct shape is timed in every turn, as the best of several tries in the fastest way, and counts as often as
     it occurs. Layers and directions each have a recurrence of their own. The inputs of the first layer count nothing,
     as the embedding and its product can be folded into one table with a row for each symbol; those of further layers
-    do. Embedding, head and loss count nothing either.
+    do. Embedding, pooling, dropout, head and loss count nothing either.
     """
 
     def prepare(self, work: Work, config: Config) -> None:
@@ -135,4 +135,4 @@ def _count_parameters(vocab_size: int, num_classes: int, config: Config) -> int:
     rows = GATES[config.cell] * config.hidden
     widths = [EMBEDDING] + [states] * (config.layers - 1)
     recurrent = sum(config.directions * rows * (width + config.hidden + 2) for width in widths)
-    return vocab_size * EMBEDDING + recurrent + (states + 1) * num_classes
+    return vocab_size * EMBEDDING + recurrent + (states * len(config.pooling) + 1) * num_classes

@@ -11,6 +11,7 @@ _TITLES = {
     "train": "Training",
     "predict": "Prediction in batches",
     "predict-one": "Prediction of one name at a time",
+    "predict-plain": "Prediction of one name at a time, with nothing prepared",
 }
 _NOTE = (
     "Sequences a second: the median over the rounds after the first, and in brackets the tenth percentile. Under each "
@@ -19,6 +20,10 @@ _NOTE = (
     "is arithmetic which nothing can do without, measured in the same run (`benchmarks/floor.py`). Waste: steps run "
     "for each real one. A turn goes through {counts} sequences, by work and batch size. Peers that are very slow "
     "go through fewer sequences in a turn, or take fewer turns; in brackets stands how many."
+)
+_BEST = (
+    "Sequences a second of this library, and under each peer how many times as fast as it this library is; each at the "
+    "batch size that is best for it, in brackets."
 )
 _FIRST = (
     "In the first turn libraries compile and caches fill, so it counts nowhere else. Seconds of the first turn of "
@@ -40,6 +45,7 @@ def render(results: dict[str, Any]) -> str:
         own = [row for row in rows if row["task"] == task]
         parts += _task_section(title, [row for row in own if row["work"] in _SHORT], results)
         parts += _task_section(f"{title}, long sequences", [row for row in own if row["work"] not in _SHORT], results)
+    parts += _best_section([row for row in rows if row["task"] == "predict" and row["work"] == "all names"])
     training = [row for row in rows if row["task"] == "train"]
     parts += _peers_section("The first turn", _FIRST, training, _first_turn)
     parts += _peers_section("Memory", _MEMORY, training, _memory)
@@ -126,6 +132,29 @@ def _ratio(name: str, row: dict[str, Any], rounds: int) -> str:
     if name in row["failures"]:
         return "not installed" if row["failures"][name].startswith(NOT_INSTALLED) else "failed"
     return ""
+
+
+def _best_section(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the table of predictions in which each peer has the batch size that is best for it."""
+    series: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        series.setdefault(row["series"], []).append(row)
+    names = [name for name in _taking_part(rows) if any(name in row["peers"] for row in rows)]
+    body = []
+    for title, own in series.items():
+        best = {
+            name: max((row["peers"][name]["rate"], row["batch_size"]) for row in own if name in row["peers"])
+            for name in names
+            if any(name in row["peers"] for row in own)
+        }
+        if len(own) < 2 or SEQCLF not in best:
+            continue
+        rate, size = best.pop(SEQCLF)
+        ratios = [f"{rate / best[name][0]:.2f} ({best[name][1]})" if name in best else "" for name in names[1:]]
+        body.append([title, f"{rate:,.0f} ({size})", *ratios])
+    if not body:
+        return []
+    return ["## Prediction of all names, each at its best batch size", _BEST, table(["work", *names], body)]
 
 
 def _peers_section(

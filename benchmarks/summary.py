@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.config import SINGLES, Task
+from benchmarks.config import SINGLE_TASKS, SINGLES, Task
 from benchmarks.peers import SEQCLF
 
 # What runs on torch as this library does; the best of them is what a user of torch would have instead.
@@ -28,6 +28,8 @@ def summarise(measurement: dict[str, Any], task: Task) -> dict[str, Any]:
         "task": task,
         "title": measurement["config"]["title"],
         "work": measurement["config"]["work"],
+        "series": measurement["config"]["series"],
+        "batch_size": measurement["config"]["batch_size"],
         "peers": peers,
         "failures": {name: peer["failure"] for name, peer in measurement["peers"].items() if peer["failure"]},
         "ratios": ratios,
@@ -47,7 +49,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 def _amount(ready: dict[str, Any], task: Task) -> tuple[int, float]:
     """Return how many sequences a turn went through, and how many steps; for single ones by the mean length."""
-    if task != "predict-one":
+    if task not in SINGLE_TASKS:
         return ready["sequences"], ready["steps"]
     sequences = min(SINGLES, ready["sequences"])
     return sequences, sequences / ready["sequences"] * ready["steps"]

@@ -94,7 +94,13 @@ def _start(stack: ExitStack, config: Config, specs: Mapping[str, Spec], folder: 
 def _as_data(config: Config, players: Mapping[str, Player]) -> dict[str, Any]:
     """Return everything in lists, dicts, numbers and strings."""
     return {
-        "config": asdict(config) | {"tasks": list(config.tasks), "title": config.title},
+        "config": asdict(config)
+        | {
+            "tasks": list(config.tasks),
+            "pooling": list(config.pooling),
+            "title": config.title,
+            "series": config.series,
+        },
         "floor": _player_data(players[FLOOR]) if FLOOR in players else None,
         "peers": {name: _player_data(player) for name, player in players.items() if name != FLOOR},
     }

@@ -157,6 +157,7 @@ def _play(player: Peer | Floor, task: Task, work: Work) -> Turn:
         "train": player.train,
         "predict": player.predict,
         "predict-one": lambda: player.predict_one(texts),
+        "predict-plain": lambda: player.predict_plain(texts),
     }
     gc.collect()  # of what earlier turns left behind, so that it is not paid for in this one
     before, start = _others_seconds(), time.perf_counter()

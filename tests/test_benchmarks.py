@@ -1,5 +1,6 @@
 """The benchmarks: they run, they say what they measured, and no figure of theirs is asserted."""
 
+import itertools
 import json
 import re
 import statistics
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.command import Request, parse, run
-from benchmarks.config import SINGLES, Config
+from benchmarks.config import SINGLE_TASKS, SINGLES, Config
 from benchmarks.floor import Shapes, count_shapes
 from benchmarks.peers import PEERS
-from benchmarks.peers.seqclf_fit import make_dataset
+from benchmarks.peers.recipe import Classifier, PaddedClassifier, collate, make_classifier
+from benchmarks.peers.seqclf_fit import SeqclfFit, make_dataset
 from benchmarks.products import rows_times, sums_of_products
 from benchmarks.report import render
 from benchmarks.scale import measure_size, sizes_up_to, with_exponents
@@ -87,7 +89,7 @@ def test_ratios_are_those_of_the_seconds(results: dict[str, Any]) -> None:
 
 def test_the_efficiency_is_the_part_of_the_time_that_the_floor_takes(results: dict[str, Any]) -> None:
     for row in results["rows"]:
-        if row["task"] == "predict-one":
+        if row["task"] in SINGLE_TASKS:
             assert row["efficiency"] is None
             continue
         measurement = next(one for one in results["measurements"] if one["config"]["title"] == row["title"])
@@ -122,7 +124,7 @@ def test_the_report_is_sound_markdown(output: Path) -> None:
     assert {marks for marks, _ in headings[1:]} == {"##"}
     assert len({title for _, title in headings}) == len(headings)
     tables = re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
-    assert len(tables) == 6  # three tasks, the first turn, memory, encoding
+    assert len(tables) == 7  # four tasks, the first turn, memory, encoding
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1
 
@@ -138,14 +140,76 @@ def test_encoding_has_every_way(results: dict[str, Any]) -> None:
 
 def test_suites_hold_what_must_be_shown() -> None:
     points = core()
-    for cell in ("lstm", "gru"):
-        shown = {one.batch_size for one in points if (one.work, one.cell, one.hidden) == ("names", cell, 128)}
-        assert shown == set(BATCH_SIZES)
+    for cell, threads in itertools.product(("lstm", "gru"), (1, 2)):
+        own = [one for one in points if (one.work, one.cell, one.hidden, one.threads) == ("names", cell, 128, threads)]
+        trained = [one for one in own if "train" in one.tasks]
+        assert {one.batch_size for one in trained if not one.has_options and one.layers == 1} == set(BATCH_SIZES)
+        (usual,) = [one for one in trained if one.has_options]
+        assert (usual.layers, usual.bidirectional, usual.batch_size, usual.dropout) == (2, True, 32, 0.5)
+        singles = {(one.layers, one.bidirectional) for one in own if set(SINGLE_TASKS) <= set(one.tasks)}
+        assert singles == {(1, False), (2, True)}
     assert {one.work for one in points} == {"names", "all names", "50-400", "1000-2000"}
-    assert any("predict-one" in one.tasks for one in points)
     assert set(points) < set(full())
     titles = [one.title for one in full()]
     assert len(set(titles)) == len(titles)
+
+
+def test_peers_have_the_same_model() -> None:
+    for both, kind in ((True, Classifier), (False, Classifier), (False, PaddedClassifier)):
+        options = {"layers": 2, "bidirectional": both, "dropout": 0.5, "pooling": ("last", "mean", "max")}
+        config = Config(work="sample", hidden=8, batch_size=10, **options)
+        work = make_work(config, None)
+        other, own = make_classifier(work, config, kind).eval(), SeqclfFit()
+        own.prepare(work, config)
+        own.model.load_state_dict(other.state_dict())
+        ids = work.tensors()[:10]
+        inputs, lengths, _ = collate([(one, 0) for one in ids])
+        expected = own.model.eval()(inputs, lengths)
+        assert torch.allclose(other(inputs, lengths), expected, atol=1e-6)
+        assert torch.allclose(torch.cat([other.forward_one(one[None]) for one in ids]), expected, atol=1e-6)
+        texts = work.texts[:10]
+        assert list(own.predict_one(texts)) == list(own.predict_plain(texts)) == expected.argmax(1).tolist()
+
+
+def test_options_are_for_peers_that_have_them() -> None:
+    plain, usual = Config(), Config(dropout=0.5)
+    assert [name for name, spec in PEERS.items() if spec.takes(plain) and not spec.takes(usual)] == [
+        "keras-jax",
+        "keras-torch",
+    ]
+    assert usual.title == "names, LSTM 128, dropout 0.5, batch 30, 2 threads"
+    assert replace(plain, pooling=("last", "max"), threads=1).series == "names, LSTM 128, last + max, 1 thread"
+
+
+def test_the_best_batch_size_is_found_for_each_peer() -> None:
+    def row(batch_size: int, **rates: float) -> dict[str, Any]:
+        peers = {
+            name: {"rate": rate, "others": None, "sequences": 9, "tokens": 1.0, "p10": 1.0}
+            for name, rate in rates.items()
+        }
+        return {
+            "task": "predict",
+            "title": f"batch {batch_size}",
+            "series": "all",
+            "work": "all names",
+            "batch_size": batch_size,
+            "peers": peers,
+            "failures": {},
+            "ratios": {},
+            "best_on_torch": None,
+            "efficiency": None,
+        }
+
+    rows = [row(64, seqclf=80.0, skorch=10.0), row(256, seqclf=60.0, skorch=20.0)]
+    results: dict[str, Any] = {
+        "suite": "core",
+        "rows": rows,
+        "measurements": [],
+        "peers": {},
+        "encoding": None,
+        "scale": None,
+    }
+    assert "| all | 80 (64) | 4.00 (256) |" in render(results | HEAD)
 
 
 @pytest.mark.parametrize("config", [Config(work="sample", batch_size=10), Config(work="50-400", batch_size=32)])

@@ -43,6 +43,9 @@ class Peer(Protocol):
     def predict_one(self, texts: Sequence[str]) -> Sequence[int]:
         """Return the class of each raw sequence, computed one at a time, as they come to a service."""
 
+    def predict_plain(self, texts: Sequence[str]) -> Sequence[int]:
+        """Likewise, by the call that a user writes who has prepared nothing."""
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -57,6 +60,7 @@ class Spec:
         works: The works that the peer takes on.
         batch_sizes: The batch sizes that the peer takes on; None is all.
         bidirectional: Whether the peer takes on layers that read both ways.
+        options: Whether the peer takes on dropout, and poolings other than the last state.
         shares: The part of the sequences that a turn of this peer goes through, by the work, where it is so slow that
             all others would wait. Rates are by the sequence, so they stay comparable.
     """
@@ -69,6 +73,7 @@ class Spec:
     works: tuple[WorkName, ...] = get_args(WorkName)
     batch_sizes: tuple[int, ...] | None = None
     bidirectional: bool = True
+    options: bool = False
     shares: Mapping[WorkName, float] = field(default_factory=dict)
 
     @property
@@ -83,6 +88,7 @@ class Spec:
             config.work in self.works
             and (self.batch_sizes is None or config.batch_size in self.batch_sizes)
             and (self.bidirectional or not config.bidirectional)
+            and (self.options or not config.has_options)
         )
 
     def make(self) -> Any:
@@ -92,12 +98,18 @@ class Spec:
 
 # What wraps the module of the hand-written loop runs the longest sequences just as slowly; once is enough to show it.
 _NOT_LONGEST: tuple[WorkName, ...] = ("names", "all names", "sample", "50-400")
+_ALL_TASKS: tuple[Task, ...] = get_args(Task)
 
 PEERS: dict[str, Spec] = {
-    SEQCLF: Spec(_HERE + "seqclf_fit", "SeqclfFit"),
-    "hand-written": Spec(_HERE + "hand_written", "HandWritten", shares={"1000-2000": 1 / 2}),
-    "hand-padded": Spec(_HERE + "hand_written", "HandPadded", works=("50-400", "1000-2000"), bidirectional=False),
-    "skorch": Spec(_HERE + "skorch_net", "SkorchNet", ("skorch",), works=_NOT_LONGEST),
+    SEQCLF: Spec(_HERE + "seqclf_fit", "SeqclfFit", tasks=_ALL_TASKS, options=True),
+    "hand-written": Spec(
+        _HERE + "hand_written", "HandWritten", tasks=_ALL_TASKS, options=True, shares={"1000-2000": 1 / 2}
+    ),
+    # One name needs no padding, so that single ones are answered as by the packed loop.
+    "hand-padded": Spec(
+        _HERE + "hand_written", "HandPadded", tasks=("train", "predict"), bidirectional=False, options=True
+    ),
+    "skorch": Spec(_HERE + "skorch_net", "SkorchNet", ("skorch",), works=_NOT_LONGEST, options=True),
     "lightning": Spec(
         _HERE + "lightning_trainer",
         "LightningTrainer",
@@ -105,6 +117,7 @@ PEERS: dict[str, Spec] = {
         works=_NOT_LONGEST,
         # Nobody runs a trainer for each single name: users of Lightning call the module, as the hand-written way does.
         tasks=("train", "predict"),
+        options=True,
     ),
     "keras-jax": Spec(_HERE + "keras_fit", "KerasFit", ("keras", "jax"), {"KERAS_BACKEND": "jax"}),
     "keras-torch": Spec(
@@ -119,4 +132,4 @@ PEERS: dict[str, Spec] = {
 PACKAGES = ("torch", "numpy", "skorch", "lightning", "keras", "jax")
 
 # Not a peer, but it takes its turns like one.
-FLOOR_SPEC = Spec("benchmarks.floor", "Floor", tasks=("train", "predict"))
+FLOOR_SPEC = Spec("benchmarks.floor", "Floor", tasks=("train", "predict"), options=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 from torch.optim import SGD
 from torch.utils.data import DataLoader, Dataset
 from typing_extensions import Self
@@ -51,34 +51,61 @@ def make_loader(work: Work, config: Config, *, shuffle: bool) -> DataLoader[Any]
 
 
 class Classifier(nn.Module):
-    """Embed, run packed, take the last state of each direction, map to logits."""
+    """Embed, run packed, pool the states, drop some, map to logits."""
 
     def __init__(self, vocab_size: int, num_classes: int, config: Config) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, EMBEDDING, padding_idx=0)
         self.encoder = _RECURRENT[config.cell](
-            EMBEDDING, config.hidden, config.layers, batch_first=True, bidirectional=config.bidirectional
+            EMBEDDING,
+            config.hidden,
+            config.layers,
+            batch_first=True,
+            dropout=config.dropout if config.layers > 1 else 0.0,  # torch warns of it where there is but one layer
+            bidirectional=config.bidirectional,
         )
-        self.head = nn.Linear(config.hidden * config.directions, num_classes)
-        self.directions = config.directions
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(config.hidden * config.directions * len(config.pooling), num_classes)
+        self.directions, self.pooling = config.directions, config.pooling
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Return the logits (B, C) of padded ids (B, T)."""
         packed = pack_padded_sequence(self.embedding(inputs), lengths, batch_first=True, enforce_sorted=False)
-        return self._classify(self.encoder(packed)[1])
+        outputs, state = self.encoder(packed)
+        last = self._last(state)
+        if self.pooling == ("last",):
+            return self._classify(last)
+        states, _ = pad_packed_sequence(outputs, batch_first=True)
+        return self._classify(self._pool(last, states, lengths))
 
     def forward_one(self, ids: Tensor) -> Tensor:
         """Return the logits (1, C) of a single sequence (1, T): nothing to pad, nothing to pack."""
-        return self._classify(self.encoder(self.embedding(ids))[1])
+        states, state = self.encoder(self.embedding(ids))
+        found = {"last": self._last(state), "mean": states.mean(1), "max": states.amax(1)}
+        return self._classify(torch.cat([found[name] for name in self.pooling], dim=1))
 
-    def _classify(self, state: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    def _last(self, state: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+        """Return the last state of each direction of the last layer, (B, directions * H)."""
         last = state[0] if isinstance(state, tuple) else state  # (layers * directions, B, H)
-        logits: Tensor = self.head(torch.cat(list(last[-self.directions :]), dim=1))
+        return torch.cat(list(last[-self.directions :]), dim=1)
+
+    def _pool(self, last: Tensor, states: Tensor, lengths: Tensor) -> Tensor:
+        """Return last states, masked means and masked maxima side by side, from states (B, T, directions * H)."""
+        is_step = (torch.arange(states.shape[1]) < lengths[:, None])[..., None]  # (B, T, 1)
+        found = {"last": last}
+        if "mean" in self.pooling:
+            found["mean"] = (states * is_step).sum(1) / lengths[:, None]
+        if "max" in self.pooling:
+            found["max"] = states.masked_fill(~is_step, -torch.inf).amax(1)
+        return torch.cat([found[name] for name in self.pooling], dim=1)
+
+    def _classify(self, pooled: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.dropout(pooled))
         return logits
 
 
 class PaddedClassifier(Classifier):
-    """Run padded, and take the state at each sequence's last step.
+    """Run padded; the last state is that at each sequence's last step.
 
     That is right for layers that read forwards alone: one that reads backwards would start in the padding.
     """
@@ -86,8 +113,8 @@ class PaddedClassifier(Classifier):
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Return the logits (B, C) of padded ids (B, T)."""
         states = self.encoder(self.embedding(inputs))[0]  # (B, T, H)
-        logits: Tensor = self.head(states[torch.arange(len(lengths)), lengths - 1])
-        return logits
+        last = states[torch.arange(len(lengths)), lengths - 1]
+        return self._classify(last if self.pooling == ("last",) else self._pool(last, states, lengths))
 
 
 def make_classifier(work: Work, config: Config, kind: type[Classifier] = Classifier) -> Classifier:

@@ -34,6 +34,8 @@ class SeqclfFit:
             hidden_size=config.hidden,
             num_layers=config.layers,
             bidirectional=config.bidirectional,
+            dropout=config.dropout,
+            pooling=config.pooling,
             seed=0,
         )
         # One object for all passes, so that its momentum goes on as the weights do.
@@ -61,6 +63,10 @@ class SeqclfFit:
         return predict(self.model, self.dataset, batch_size=self.batch_size)
 
     def predict_one(self, texts: Sequence[str]) -> Sequence[int]:
-        """Predict raw texts, each by a call of its own; a new predictor each time has nothing in its cache."""
+        """Predict raw texts, each by a call of its own, by a predictor that is made for the turn."""
         predictor = Predictor(self.model)
         return [predictor.predict(text) for text in texts]
+
+    def predict_plain(self, texts: Sequence[str]) -> Sequence[int]:
+        """Predict raw texts, each by a call of the function, which gets the model as it is."""
+        return [predict(self.model, [text])[0] for text in texts]

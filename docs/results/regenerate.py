@@ -35,7 +35,6 @@ COMMANDS = {
     "cells": "-m benchmarks.cells --output {output}/table.md",
     "onnx": "-m benchmarks.onnx_runtime --data {data} --output {output}/table.md",
     "tutorial": "-m benchmarks.tutorial --data {data} --output {output}/table.md",
-    "single": "-m benchmarks.single --output {output}/table.md",
     "calibration": "-m benchmarks.calibration --data {data} --output {output}/table.md",
 }
 PUBLISHED = [
