@@ -1,9 +1,9 @@
 """The floor: the seconds that the arithmetic of the work alone takes on this machine, and nothing else.
 
 Whatever runs the same recurrence in these batches must make these products; they are timed one by one, at their own
-shapes, by the same matrix library, and only real steps count. So `floor / measured` is the part of the time that is
+shapes, by torch's matrix library, and only real steps count. So `floor / measured` is the part of the time that is
 arithmetic, and what is missing to 1 is calls, padding, gathering, and memory moved to and fro. It is no law of nature:
-code that prepares its weights once for all steps can multiply a few rows faster than `torch.mm` does.
+code that prepares its weights once for all steps, as this library does, can multiply a few rows faster than `torch.mm`.
 
 Legend: B sequences in a batch, N steps of all of them, H the hidden size, G gates (4, 3, 1 for LSTM, GRU, RNN), n_t how
 many sequences are longer than t.
