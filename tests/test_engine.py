@@ -450,6 +450,26 @@ def test_hooks_of_a_model_are_called_in_fit() -> None:
     assert len(calls) == 3
 
 
+class Doubled(RNNClassifier):
+    """A model whose logits are its own."""
+
+    def forward(self, *arguments: Any, **options: Any) -> Tensor:
+        return 2 * super().forward(*arguments, **options)
+
+
+def test_a_subclass_and_hooks_are_called_wherever_answers_are_asked_for() -> None:
+    train, calls = strategies.letters_dataset(), []
+    plain = RNNClassifier.for_dataset(train, hidden_size=4, seed=0)
+    expected = predict_proba(plain, ["abc"])[0] ** 2
+    own = Doubled.for_dataset(train, hidden_size=4, seed=0)
+    for found in (predict_proba(own, ["abc"])[0], Predictor(own).predict_proba("abc")):
+        np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-5)
+    plain.register_forward_hook(lambda *_: calls.append(1))
+    predict_proba(plain, ["abc"])
+    Predictor(plain).predict("abc")
+    assert len(calls) == 2
+
+
 @pytest.mark.parametrize("change", [other_head, hooked("pooling"), normed, hooked("encoder"), unbiased, limited])
 def test_models_with_other_parts_train_alike_by_all_kernels(change: Any) -> None:
     packed, found = pack_sequence(IDS, enforce_sorted=False), []

@@ -19,6 +19,8 @@ _everyones_hooks = (
     torch_module._global_backward_pre_hooks,
 )
 
+_MUST_BE_CALLED = "a subclass, or hooks of the model, must be called"
+
 ExecutionName = Literal["auto", "native", "padded", "packed"]
 Backend = Literal["native", "padded", "packed", "cells"]
 Scope = Literal["training step", "classifier", "layers"]
@@ -108,6 +110,14 @@ def _obstacles(model: Any) -> Iterator[str]:
         yield "the compiled kernels could not be loaded (see the warning)"
 
 
+def plan_inference(model: Any, lengths: Tensor, *, is_subclass: bool) -> ExecutionPlan:
+    """Return how `predict` and its like run a batch: a model that has to be called, as a subclass's own, is called."""
+    plan = plan_forward(model, lengths, drops_states=False, truncates=False)
+    if plan.scope != "classifier" or not (is_subclass or _is_watched(model)):
+        return plan
+    return replace(plan, scope="layers", reason=_MUST_BE_CALLED)
+
+
 def plan_training(model: Any, lengths: Tensor, *, is_subclass: bool) -> ExecutionPlan:
     """Return how `fit` computes the gradients of a batch."""
     obstacle = next(_training_obstacles(model, is_subclass), "")
@@ -122,7 +132,7 @@ def plan_training(model: Any, lengths: Tensor, *, is_subclass: bool) -> Executio
 def _training_obstacles(model: Any, is_subclass: bool) -> Iterator[str]:
     """Yield why `fit` cannot compute a whole step's gradients in one call."""
     if is_subclass or _is_watched(model):
-        yield "a subclass, or hooks of the model, must be called"
+        yield _MUST_BE_CALLED
     if not isinstance(model.encoder, nn.RNNBase):
         yield "cells other than the built-in ones take one step at a time"
     yield from _obstacles(model)

@@ -47,7 +47,7 @@ def run_batches(
         return
     leave_lost_threads()
     lengths = sequences.sizes.numpy()
-    plan = model.plan(torch.from_numpy(lengths[wanted[:1]].astype(np.int64)))
+    plan = model.plan_inference(torch.from_numpy(lengths[wanted[:1]].astype(np.int64)))
     if plan.scope == "classifier":
         packed = Packed(model.parts, full_table=sequences.total > (model.vocab_size or 0))
         run = packed.run_prefixes if prefixes else packed.run

@@ -57,7 +57,7 @@ class Predictor:
     def __init__(self, model: RNNClassifier) -> None:
         check_encodes(model)
         self._model = copy.deepcopy(model).eval()
-        plan = self._model.plan(torch.ones(1, dtype=torch.int64))
+        plan = self._model.plan_inference(torch.ones(1, dtype=torch.int64))
         self._packed: Packed | None = None
         if plan.scope == "classifier":
             rows = (self._model.vocab_size or 0) * self._model.hidden_size

@@ -17,7 +17,7 @@ from seqclf.engine import recurrence
 from seqclf.engine.dropout import Dropout
 from seqclf.engine.encoder import CellEncoder, build_encoder
 from seqclf.engine.kernels import Parts, unknown_ids
-from seqclf.engine.plan import ExecutionName, ExecutionPlan, plan_forward
+from seqclf.engine.plan import ExecutionName, ExecutionPlan, plan_forward, plan_inference, plan_training
 from seqclf.engine.torch_backend import encode
 from seqclf.errors import InvalidArgumentError
 from seqclf.forks import leave_lost_threads
@@ -46,7 +46,7 @@ class RNNClassifier(nn.Module):
         vocab_size: The number of symbol ids, `len(vocabulary)`; id 0 is padding. For sequences of symbols.
         input_size: The number of features F of a step. For float sequences; exactly one of the two is given.
         embedding_dim: The size of the vectors that stand for symbols.
-        cell: `"lstm"`, `"gru"`, `"rnn"` (tanh) or `"rnn_relu"`, which run whole sequences in torch's own kernels; or a
+        cell: `"lstm"`, `"gru"`, `"rnn"` (tanh) or `"rnn_relu"`, which compiled kernels run over whole sequences; or a
             callable `(input_size, hidden_size) -> nn.Module` that makes cells. A cell maps `(x_t, state)` to the new
             state: `x_t` has the shape (n, input_size), the state is a tensor (n, hidden_size) or a tuple whose first
             is the output, and None at the first step means zeros. `nn.LSTMCell` and `nn.GRUCell` are such callables.
@@ -253,6 +253,14 @@ class RNNClassifier(nn.Module):
             drops_states=dropout is not None and bool(dropout.states),
             truncates=self.truncate_steps is not None and torch.is_grad_enabled(),
         )
+
+    def plan_inference(self, lengths: Tensor) -> ExecutionPlan:
+        """Return how `predict` and its like run sequences of such lengths, int64 (B,)."""
+        return plan_inference(self, lengths, is_subclass=type(self) is not RNNClassifier)
+
+    def plan_training(self, lengths: Tensor) -> ExecutionPlan:
+        """Return how `fit` computes the gradients of sequences of such lengths, int64 (B,)."""
+        return plan_training(self, lengths, is_subclass=type(self) is not RNNClassifier)
 
     @property
     def parts(self) -> Parts:

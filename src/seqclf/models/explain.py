@@ -1,9 +1,7 @@
 """explain_execution: which kernels run a batch, how much of it, and why."""
 
-import torch
-
 from seqclf.data.batch import Batch
-from seqclf.engine.plan import ExecutionPlan, plan_training
+from seqclf.engine.plan import ExecutionPlan
 from seqclf.models.classifier import RNNClassifier
 
 __all__ = ["explain_execution"]
@@ -30,7 +28,4 @@ def explain_execution(model: RNNClassifier, batch: Batch) -> ExecutionPlan:
         >>> explain_execution(RNNClassifier(3, vocab_size=10, execution="packed"), batch)
         ExecutionPlan(backend='packed', scope='layers', reason="execution='packed' was asked for")
     """
-    if model.training:
-        return plan_training(model, batch.lengths, is_subclass=type(model) is not RNNClassifier)
-    with torch.no_grad():
-        return model.plan(batch.lengths)
+    return model.plan_training(batch.lengths) if model.training else model.plan_inference(batch.lengths)

@@ -36,7 +36,7 @@ class Stream:
         self._pooled: Any = None
         self._known: Tensor | None = None  # the last known value of each feature
         self._native: NativeStream | None = None
-        if self._model.plan(torch.ones(1, dtype=torch.int64)).scope == "classifier":
+        if self._model.plan_inference(torch.ones(1, dtype=torch.int64)).scope == "classifier":
             self._native = NativeStream(Packed(self._model.parts, full_table=False))
 
     @torch.inference_mode()

@@ -26,7 +26,6 @@ from seqclf.engine.kernels import (
     value_type,
 )
 from seqclf.engine.library import CBatch, CObjective, COutputs, library
-from seqclf.engine.plan import plan_training
 from seqclf.models.classifier import RNNClassifier
 from seqclf.training.objective import Objective
 
@@ -68,7 +67,7 @@ class Steps(Protocol):
 
 def make_steps(model: RNNClassifier, objective: Objective, train: SequenceDataset) -> Steps:
     """Return what computes the gradients for a model as it is now."""
-    plan = plan_training(model, train.sequences.lengths[:1], is_subclass=type(model) is not RNNClassifier)
+    plan = model.plan_training(train.sequences.lengths[:1])
     kind = NativeSteps if plan.scope == "training step" else AutogradSteps
     return kind(model, objective, train)
 

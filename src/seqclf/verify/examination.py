@@ -124,7 +124,7 @@ class Examination:
         doors: dict[str, Callable[[], Any]] = {
             "predict, beginnings shared": lambda: compute_logits(model, store, 2),
         }
-        plan = model.plan(store.lengths)
+        plan = model.plan_inference(store.lengths)
         if plan.scope == "classifier":
             packed = Packed(model.parts, full_table=True)
             doors["Predictor, one at a time"] = lambda: np.concatenate(

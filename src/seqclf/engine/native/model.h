@@ -1,4 +1,4 @@
-/* What Python hands over: a model, a batch, an objective, and where results go. seqclf.engine.native has the same fields. */
+/* What Python hands over: a model, a batch, an objective, and where results go. seqclf.engine.library has the same fields. */
 #ifndef SEQCLF_MODEL_H
 #define SEQCLF_MODEL_H
 #include <stdint.h>
