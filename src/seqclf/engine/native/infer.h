@@ -14,10 +14,10 @@ static int NAME(take_level)(const NAME(Weights) *w, Arena *arena, long rows, NAM
     if (!level->h || !level->c) return 0;
     int complete = 1;
     for (long layer = 0; layer < w->layers; layer++)
-        complete &= !!(level->h[layer] = TAKE_REALS(arena, rows * w->W)) & !!(level->c[layer] = TAKE_REALS(arena, rows * w->W));
+        complete &= (level->h[layer] = TAKE_REALS(arena, rows * w->W)) && (level->c[layer] = TAKE_REALS(arena, rows * w->W));
     complete &= !!(level->pooled = TAKE_REALS(arena, rows * w->model->poolings * w->W));
     complete &= !!(level->largest = TAKE_REALS(arena, rows * w->model->poolings));
-    return complete & !!(level->total = TAKE_REALS(arena, rows * w->model->poolings));
+    return complete && (level->total = TAKE_REALS(arena, rows * w->model->poolings));
 }
 
 /* Give each row the states of the row that it goes on from. */

@@ -76,7 +76,7 @@ static int NAME(relate_rows)(NAME(Pass) *p, Arena *arena) {
     long *start = TAKE(p->arenas[1], long, p->longest + 1);
     int complete = !!start;
     if (directions == 2) complete &= !!(p->reversed = TAKE(arena, int32_t, N));
-    if (p->keeps) complete &= !!(p->row_after = TAKE(arena, int32_t, N)) & !!(p->row_before = TAKE(arena, int32_t, N));
+    if (p->keeps) complete &= (p->row_after = TAKE(arena, int32_t, N)) && (p->row_before = TAKE(arena, int32_t, N));
     for (long d = 0; d < directions && !p->reads_vectors; d++) complete &= !!(p->symbol[d] = TAKE(arena, int32_t, N));
     if (!complete) return OUT_OF_MEMORY;
     for (long ch = 0; ch < p->chunks; ch++) {
@@ -121,17 +121,17 @@ static int NAME(take_buffers)(NAME(Pass) *p, Arena *arena) {
         for (long k = 0; k < w->model->poolings; k++) {
             NAME(Attention) *a = &w->attention[k];
             if (w->model->pooling[k] != POOL_ATTENTION) continue;
-            complete &= !!(a->largest = TAKE_REALS(arena, B)) & !!(a->total = TAKE_REALS(arena, B));
+            complete &= (a->largest = TAKE_REALS(arena, B)) && (a->total = TAKE_REALS(arena, B));
         }
     }
     if (!p->keeps) return complete ? OK : OUT_OF_MEMORY;
     complete &= !!(p->d_pooled = TAKE_REALS(arena, B * w->pooled_width));
     for (long i = 0; i < w->layers * w->directions; i++) {
         NAME(Layer) *layer = &w->layer[i];
-        complete &= !!(layer->gates = TAKE_REALS(arena, N * w->gate_width)) & !!(layer->h = TAKE_REALS(arena, N * W));
+        complete &= (layer->gates = TAKE_REALS(arena, N * w->gate_width)) && (layer->h = TAKE_REALS(arena, N * W));
         if (p->batch.keys && p->batch.drop_states) complete &= !!(layer->masked = TAKE_REALS(arena, N * W));
         if (w->model->cell != CELL_LSTM || p->goes_back) continue;
-        complete &= !!(layer->c = TAKE_REALS(arena, N * W)) & !!(layer->tanh_c = TAKE_REALS(arena, N * W));
+        complete &= (layer->c = TAKE_REALS(arena, N * W)) && (layer->tanh_c = TAKE_REALS(arena, N * W));
     }
     for (long layer = 1; layer <= w->layers; layer++)
         if (layer < w->layers || p->needs_top) {
@@ -144,7 +144,7 @@ static int NAME(take_buffers)(NAME(Pass) *p, Arena *arena) {
         NAME(Attention) *a = &w->attention[k];
         long padded = NAME(pad)(w->directions * w->H);
         if (w->model->pooling[k] != POOL_ATTENTION) continue;
-        complete &= !!(a->hidden = TAKE_REALS(arena, N * padded)) & !!(a->d_hidden = TAKE_REALS(arena, N * padded));
+        complete &= (a->hidden = TAKE_REALS(arena, N * padded)) && (a->d_hidden = TAKE_REALS(arena, N * padded));
         complete &= !!(a->score = TAKE_REALS(arena, N));
     }
     return complete ? OK : OUT_OF_MEMORY;
