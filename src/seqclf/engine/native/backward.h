@@ -42,16 +42,16 @@ static void NAME(unpool_head)(NAME(Pass) *p, const NAME(Chunk) *chunk) {
     for (long i = 0; i < chunk->count; i++) NAME(drop_pooled)(p, chunk->first + i, p->d_pooled + (chunk->first + i) * S);
 }
 
-/* The sum of products of two rows of states, by sixteen sums for each direction, whatever the width of the vectors. */
-static REAL NAME(dot)(const NAME(Weights) *w, const REAL *a, const REAL *b) {
-    enum { SUMS = 16 / LANES_CONSTANT };
+/* The sum of the products of two rows of states: feature j of each direction is added to sum j % 16, whatever the width of
+   the vectors, and these sums then from the first up. */
+static REAL NAME(dot)(long directions, long width, const REAL *a, const REAL *b) {
+    enum { SUMS = 16 };
+    V sum[SUMS / LANES] = {{0}};
+    for (long d = 0; d < directions; d++, a += width, b += width)
+        for (long j0 = 0; j0 < width; j0 += SUMS)
+            for (long u = 0, j = j0; u < SUMS / LANES && j < width; u++, j += LANES) sum[u] = NAME(fma)(AT(a), AT(b), sum[u]);
     REAL total = 0;
-    for (long d = 0; d < w->directions; d++, a += w->W, b += w->W) {
-        V sum[SUMS] = {{0}};
-        for (long j = 0; j < w->W; j += LANES)
-            sum[j / LANES % SUMS] = NAME(fma)(NAME(load)(a + j), NAME(load)(b + j), sum[j / LANES % SUMS]);
-        for (long lane = 0; lane < 16; lane++) total += sum[lane / LANES][lane % LANES];
-    }
+    for (long i = 0; i < SUMS; i++) total += sum[i / LANES][i % LANES];
     return total;
 }
 
@@ -88,7 +88,7 @@ static void NAME(unpool_attention)(const NAME(Pass) *p, const NAME(Chunk) *chunk
         for (long t = 0; t < p->length[rank]; t++) {
             long row = chunk->start[t] + i;
             REAL weight = NAME(exp_of)(a->score[chunk->base + row] - a->largest[rank]) / a->total[rank];
-            REAL d_weight = NAME(dot)(w, d_pooled, x + row * width);
+            REAL d_weight = NAME(dot)(w->directions, w->W, d_pooled, x + row * width);
             if (turn == 0) {
                 mean += weight * d_weight;
                 continue;
