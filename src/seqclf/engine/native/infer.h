@@ -227,7 +227,8 @@ static int NAME(infer)(const Workspace *packed_weights, const Batch *batch, cons
     NAME(Pass) *p = NAME(new_pass)(workspace, model, batch);
     if (!p) return OUT_OF_MEMORY;
     p->outputs = *outputs;
-    threads = team_begin(NAME(threads_for)(batch, model, threads));
+    p->batch.keys = NULL; /* nothing is dropped */
+    threads = team_begin(NAME(threads_for)(batch, model, workspace, threads));
     int status, attends = 0, by_chunks;
     for (long k = 0; k < model->poolings; k++) attends |= model->pooling[k] == POOL_ATTENTION;
     by_chunks = !model->poolings || outputs->states || (model->directions == 2 && (model->layers > 1 || attends));

@@ -34,7 +34,7 @@ static int compare_keyed(const void *a, const void *b) {
 }
 /* Chunks must not depend on the number of threads, as the order of rows does on them; small batches are cut into a few,
    so that several threads have something to do. */
-static long chunk_size(long count) { return count <= 16 ? (count + 1) / 2 : count < 64 ? (count + 3) / 4 : 16; }
+static long chunk_size(long count) { return count < 2 ? 1 : count <= 16 ? (count + 1) / 2 : count < 64 ? (count + 3) / 4 : 16; }
 
 
 #define REAL float

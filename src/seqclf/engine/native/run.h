@@ -366,13 +366,15 @@ static int NAME(weight_gradients)(NAME(Pass) *p, int threads) {
     long jobs = 1 + w->layers * w->directions * w->blocks * NAME(pack_pieces)(w);
     team_run(threads, jobs, NAME(gradient_job), p);
     if (p->symbol[0]) team_run(threads, (p->symbols + SYMBOLS_AT_ONCE - 1) / SYMBOLS_AT_ONCE, NAME(vector_job), p);
-    if (p->d_inputs) NAME(scatter_inputs)(p);
+    if (p->d_inputs && (p->model->vocab || p->gradients->inputs)) NAME(scatter_inputs)(p);
     return atomic_load(&p->failed) ? OUT_OF_MEMORY : OK;
 }
 
-/* How many threads a pass is worth: below some thousand rows times features, waking others takes longer than it saves. */
-static int NAME(threads_for)(const Batch *batch, const Model *model, int threads) {
+/* How many threads a pass is worth: below some thousand rows times features, waking others takes longer than it saves. Each
+   needs memory of its own in the workspace. */
+static int NAME(threads_for)(const Batch *batch, const Model *model, const Workspace *workspace, int threads) {
     int64_t steps = 0;
+    if (threads > workspace->count - 1) threads = workspace->count - 1;
     for (int64_t b = 0; b < batch->count; b++) steps += batch->lengths[b];
     return batch->count > 1 && steps * model->hidden * model->layers * model->directions >= 4096 ? threads : 1;
 }
@@ -386,7 +388,7 @@ static int NAME(train)(const Model *model, const Batch *batch, const Objective *
     p->outputs = *outputs;
     p->keeps = p->goes_back = 1;
     p->wants_inputs = model->vocab && batch->keys && batch->drop_inputs;
-    threads = team_begin(NAME(threads_for)(batch, model, threads));
+    threads = team_begin(NAME(threads_for)(batch, model, workspace, threads));
     int status = NAME(prepare)(p, NULL, threads);
     if (!status) {
         team_run(threads, p->chunks, NAME(chunk_job), p);
@@ -404,7 +406,7 @@ static int NAME(forward)(const Model *model, const Batch *batch, const Outputs *
     p->outputs = *outputs;
     p->keeps = keeps;
     p->wants_inputs = keeps && (wants_inputs || (model->vocab && batch->keys && batch->drop_inputs));
-    threads = team_begin(NAME(threads_for)(batch, model, threads));
+    threads = team_begin(NAME(threads_for)(batch, model, workspace, threads));
     int status = NAME(prepare)(p, NULL, threads);
     if (!status) {
         team_run(threads, p->chunks, NAME(chunk_job), p);
@@ -418,7 +420,7 @@ static int NAME(forward)(const Model *model, const Batch *batch, const Outputs *
 static int NAME(backward)(const Gradients *gradients, Workspace *workspace, int threads) {
     NAME(Pass) *p = workspace->pass;
     p->gradients = gradients;
-    threads = team_begin(NAME(threads_for)(&p->batch, p->model, threads));
+    threads = team_begin(NAME(threads_for)(&p->batch, p->model, workspace, threads));
     team_run(threads, p->chunks, NAME(chunk_job), p);
     int status = NAME(weight_gradients)(p, threads);
     team_end(threads);

@@ -51,13 +51,16 @@ static int runs(int set) {
 EXPORT const char *seqclf_set_name(int set) { return set < SETS ? sets[set].name : NULL; }
 EXPORT int seqclf_set_runs(int set) { return set < SETS && runs(set); }
 
+EXPORT void seqclf_workspace_free(Workspace *workspace);
 EXPORT Workspace *seqclf_workspace_new(int threads) {
     Workspace *workspace = calloc(1, sizeof *workspace);
     if (!workspace) return NULL;
-    workspace->count = 1 + (threads < MOST_THREADS ? threads : MOST_THREADS);
-    for (int i = 0; i < workspace->count; i++)
-        if (!(workspace->arenas[i] = arena_new())) workspace->count = i;
-    return workspace;
+    int complete = 1;
+    workspace->count = 1 + (threads < 1 ? 1 : threads < MOST_THREADS ? threads : MOST_THREADS);
+    for (int i = 0; i < workspace->count; i++) complete &= !!(workspace->arenas[i] = arena_new());
+    if (complete) return workspace;
+    seqclf_workspace_free(workspace);
+    return NULL;
 }
 EXPORT void seqclf_workspace_free(Workspace *workspace) {
     if (!workspace) return;
