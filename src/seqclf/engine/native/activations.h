@@ -59,11 +59,16 @@ static INLINE V NAME(tanh)(V x) { /* with m = e^2|x| - 1: m / (m + 2), and the s
     return (V)((I)(m / (m + 2)) | sign);
 }
 
-/* Replace the C logits of a row by their probabilities; the sum goes from class 0 up. Rows end in free lanes. */
+/* Replace the C logits of a row by their probabilities; the sum goes from class 0 up. */
 static void NAME(softmax)(long classes, REAL *row) {
-    REAL largest = row[0], sum = 0;
+    REAL largest = classes ? row[0] : 0, sum = 0, rest[LANES];
+    long whole = classes / LANES * LANES;
     for (long c = 1; c < classes; c++) largest = row[c] > largest || row[c] != row[c] ? row[c] : largest;
-    for (long c = 0; c < classes; c += LANES) NAME(store)(row + c, NAME(exp)(NAME(load)(row + c) - largest));
+    for (long c = 0; c < whole; c += LANES) NAME(store)(row + c, NAME(exp)(NAME(load)(row + c) - largest));
+    for (long lane = 0; lane < LANES; lane++) rest[lane] = whole + lane < classes ? row[whole + lane] : 0;
+    NAME(store)(rest, NAME(exp)(NAME(load)(rest) - largest));
+    for (long c = whole; c < classes; c++) row[c] = rest[c - whole];
     for (long c = 0; c < classes; c++) sum += row[c];
-    for (long c = 0; c < classes; c += LANES) NAME(store)(row + c, NAME(load)(row + c) / sum);
+    for (long c = 0; c < whole; c += LANES) NAME(store)(row + c, NAME(load)(row + c) / sum);
+    for (long c = whole; c < classes; c++) row[c] /= sum;
 }
