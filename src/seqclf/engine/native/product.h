@@ -18,12 +18,19 @@
 static INLINE void NAME(tile)(const int rows, const int nv, long K, const REAL *a, long lda, long ka, const REAL *b,
                               long kb, REAL *c, long ldc, int adds) {
     V sum[TILE_ROWS][2];
+#ifdef PLANT_ORDER_OF_SUMS /* a bug on purpose, which tests/native/check_kernels.c must find */
+    V early[TILE_ROWS][2];
+#endif
 #pragma GCC unroll 12
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
         for (int v = 0; v < nv; v++) sum[i][v] = adds ? NAME(load)(c + i * ldc + v * LANES) : (V){0};
     for (long k = 0; k < K; k++) {
         V right[2];
+#ifdef PLANT_ORDER_OF_SUMS
+        for (int i = 0; i < rows && rows > 1 && k == K / 2; i++)
+            for (int v = 0; v < nv; v++) early[i][v] = sum[i][v], sum[i][v] = (V){0};
+#endif
 #pragma GCC unroll 2
         for (int v = 0; v < nv; v++) right[v] = NAME(load)(b + k * kb + v * LANES);
 #pragma GCC unroll 12
@@ -33,6 +40,10 @@ static INLINE void NAME(tile)(const int rows, const int nv, long K, const REAL *
             for (int v = 0; v < nv; v++) sum[i][v] = NAME(fma)(left, right[v], sum[i][v]);
         }
     }
+#ifdef PLANT_ORDER_OF_SUMS
+    for (int i = 0; i < rows && rows > 1 && K > 0; i++)
+        for (int v = 0; v < nv; v++) sum[i][v] += early[i][v];
+#endif
 #pragma GCC unroll 12
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
