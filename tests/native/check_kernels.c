@@ -352,7 +352,7 @@ static void check_inference(const Model *model, const Data *data, const void *ou
             expect_ok(seqclf_infer(kind, packed, batch, &outputs, work, threads), "infer");
             expect_equal(output, to, (size_t)(B * row) * size, "infer and forward");
         }
-        for (int64_t b = 0; b < B; b++) {
+        for (int64_t b = full; b < B; b += 2) {
             Batch one = alone(batch, b);
             Outputs outputs = outputs_of(model, memset(one_row, 0, (size_t)row * size), longest);
             expect_ok(seqclf_infer(kind, packed, &one, &outputs, work, 1), "infer, alone");
@@ -395,15 +395,15 @@ static void title(const char *rest, ...) {
 }
 
 static void check_cell(int64_t cell, int64_t layers, int64_t directions, int has_ids) {
-    static const int64_t hidden[] = {1, 19, 70};
-    static const int poolings[] = {1 << POOL_LAST, 1 << POOL_MEAN | 1 << POOL_MAX, 1 << POOL_ATTENTION, 15};
+    static const int64_t hidden[] = {1, 19, 66, 66, 19, 5};
+    static const int poolings[] = {15, 15, 15, 1 << POOL_LAST, 1 << POOL_MEAN | 1 << POOL_MAX, 1 << POOL_ATTENTION};
     title("%s %dx%d %s", cells[cell], (int)layers, (int)directions, has_ids ? "ids" : "features");
     Hashes hashes = fresh;
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < 6; i++) {
         Net net;
         Data data;
-        make_net(&net, cell, layers, directions, hidden[i % 3], i % 2 ? 5 : 17, has_ids ? 40 : 0, i % 5 ? 3 : 18, poolings[i / 3]);
-        make_data(&data, &net.model, 13, 11, has_ids ? i % 4 : VALUES_REAL);
+        make_net(&net, cell, layers, directions, hidden[i], i % 2 ? 5 : 17, has_ids ? 40 : 0, i % 5 ? 3 : 18, poolings[i]);
+        make_data(&data, &net.model, 11, 9, has_ids ? i % 4 : VALUES_REAL);
         void *output = check_passes(&net, &data, &hashes);
         check_alone(&net.model, &data, output);
         check_inference(&net.model, &data, output);
@@ -421,8 +421,8 @@ static void check_large(int64_t cell, int has_ids) {
     for (int is_long = 0; is_long < 2; is_long++) {
         Net net;
         Data data;
-        make_net(&net, cell, 1, 1, 19, has_ids ? 9 : 270, has_ids ? 300 : 0, 300, 15);
-        make_data(&data, &net.model, is_long ? 3 : 150, is_long ? 600 : 9, has_ids ? VALUES_INT16 : VALUES_REAL);
+        make_net(&net, cell, 1, 1, 19, has_ids ? 9 : 270, has_ids ? 300 : 0, is_long ? 2 : 270, 15);
+        make_data(&data, &net.model, is_long ? 3 : 140, is_long ? 500 : 7, has_ids ? VALUES_INT16 : VALUES_REAL);
         void *output = check_passes(&net, &data, &hashes);
         if (is_long) check_alone(&net.model, &data, output);
         check_inference(&net.model, &data, output);
@@ -461,7 +461,7 @@ static void check_dropout(int64_t cell, int64_t directions) {
     for (int i = 0; i < 8; i++) {
         Net net;
         Data data;
-        make_net(&net, cell, 2, directions, 19, 7, i % 2 ? 25 : 0, 5, 15);
+        make_net(&net, cell, 2, directions, 17, 7, i % 2 ? 25 : 0, 5, 15);
         make_data(&data, &net.model, 13, 11, i % 2 ? VALUES_UINT8 : VALUES_REAL);
         Batch *batch = &data.batch;
         batch->keys = data.keys;
