@@ -58,7 +58,9 @@ static int start_thread(void *(*function)(void *), void *argument) {
 #define PAUSE()
 #endif
 
-enum { LOOKS = 4000 }; /* some 20 to 50 microseconds */
+#ifndef LOOKS
+#define LOOKS 4000 /* some 20 to 50 microseconds */
+#endif
 
 static struct Team {
     atomic_int taken;         /* whether a pass uses the team */
