@@ -570,8 +570,8 @@ static void check_short_memory(void) {
         expect_ok(seqclf_pack(kind, &net.model, packed, 1, 1), "pack");
         for (int call = 0; call < 6; call++) {
             int status = OUT_OF_MEMORY;
-            for (int64_t most = 0; status && most < 2000; most++) {
-                int threads = 1 + 2 * (int)(most % 2);
+            for (int64_t most = 0; status && most < 2000; most += 1 + most / 12) {
+                int threads = most % 2 ? 3 : 1;
                 Workspace *own = seqclf_workspace_new(threads);
                 allocations_left = most;
                 if (call == 0) status = seqclf_train(kind, &net.model, &data.batch, &objective, &outputs, own, threads);

@@ -96,7 +96,9 @@ static int NAME(sweep)(NAME(Pass) *p, long direction, long count, const long *pl
     long there = 0, rows_before = 0;
     for (long i = 0; i < count; i++)
         if (p->batch.lengths[places[i]]) alive[there++] = places[i];
-        else memset(p->pooled + places[i] * S, 0, (size_t)S * sizeof(REAL));
+        else
+            for (long k = 0; k < p->model->poolings; k++) /* the sections of this direction: a job of its own does the other's */
+                memset(p->pooled + places[i] * S + (k * w->directions + direction) * W, 0, (size_t)W * sizeof(REAL));
     for (long t = 0; there; t++) {
         long rows = 0, is_same = t > 0;
         int32_t last_before = -1;
