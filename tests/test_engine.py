@@ -245,7 +245,12 @@ def test_a_step_gives_the_gradients_of_autograd_by_torchs_kernels(options: dict[
     weights = data.draw(st.sampled_from([None, torch.tensor([1.0, 2.0, 0.5]).double()]))
     own = data.draw(st.sampled_from([None, torch.linspace(0.5, 2, len(train)).double()]))
     objective = Objective(weights, data.draw(st.sampled_from([0.0, 0.1])), own)
-    indices = np.array(data.draw(st.permutations(range(len(train)))))
+    check_step(model, judge, train, objective, np.array(data.draw(st.permutations(range(len(train))))))
+
+
+def check_step(
+    model: RNNClassifier, judge: RNNClassifier, train: SequenceDataset, objective: Objective, indices: Any
+) -> None:
     native, autograd = NativeSteps(model, objective, train), AutogradSteps(judge, objective, train)
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)  # replaced, not added to
@@ -258,6 +263,25 @@ def test_a_step_gives_the_gradients_of_autograd_by_torchs_kernels(options: dict[
         assert weight.grad is not None
         assert one.grad is not None
         assert torch.allclose(weight.grad, one.grad, rtol=1e-12, atol=1e-12), name
+
+
+@pytest.mark.parametrize("cell", BUILT_IN)
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_large_batches_go_through_the_kernels_in_groups(cell: Any, dropout: float) -> None:
+    train = strategies.letters_dataset(count=700)
+    options: dict[str, Any] = {"pooling": ("last", "attention"), "bidirectional": True, "num_layers": 2, "seed": 0}
+    options |= {"cell": cell, "hidden_size": 5, "embedding_dim": 3, "dropout": dropout, "input_dropout": dropout}
+    model = RNNClassifier.for_dataset(train, **options).double()
+    judge = RNNClassifier.for_dataset(train, **options, execution="padded").double()
+    check_step(model, judge, train, Objective(None, 0.0), np.arange(len(train)))
+    alone = RNNClassifier.for_dataset(train, cell=cell, hidden_size=5, seed=0).double()
+    check_step(
+        alone,
+        RNNClassifier.for_dataset(train, cell=cell, hidden_size=5, execution="padded", seed=0).double(),
+        train,
+        Objective(None, 0.0),
+        np.arange(len(train)),
+    )
 
 
 @pytest.mark.parametrize("optimizer", [None, lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.9)])

@@ -87,7 +87,7 @@ static void NAME(unpool_attention)(const NAME(Pass) *p, const NAME(Chunk) *chunk
     for (int turn = 0; turn < 2; turn++) /* first the mean of what the weights' gradients are compared with */
         for (long t = 0; t < p->length[rank]; t++) {
             long row = chunk->start[t] + i;
-            REAL weight = NAME(exp_of)(a->score[chunk->base + row] - a->largest[rank]) / a->total[rank];
+            REAL weight = NAME(exp_of)(a->score[chunk->at + row] - a->largest[rank]) / a->total[rank];
             REAL d_weight = NAME(dot)(w->directions, w->W, d_pooled, x + row * width);
             if (turn == 0) {
                 mean += weight * d_weight;
@@ -95,7 +95,7 @@ static void NAME(unpool_attention)(const NAME(Pass) *p, const NAME(Chunk) *chunk
             }
             REAL d_score = weight * (d_weight - mean), *to = chunk->d_states + row * width;
             EACH_VECTOR PUT(to, NAME(fma)(NAME(splat)(weight), AT(d_pooled), AT(to)));
-            REAL *hidden = a->hidden + (chunk->base + row) * padded, *d_hidden = a->d_hidden + (chunk->base + row) * padded;
+            REAL *hidden = a->hidden + (chunk->at + row) * padded, *d_hidden = a->d_hidden + (chunk->at + row) * padded;
             for (long j = 0; j < padded; j++) {
                 d_hidden[j] = j < D ? d_score * context[j] * (1 - hidden[j] * hidden[j]) : 0;
                 hidden[j] *= d_score; /* the gradient of the context vector is the sum of these */
@@ -221,7 +221,7 @@ static void NAME(backward_chunk)(NAME(Pass) *p, NAME(Chunk) *chunk) {
     }
     if (!p->d_inputs) return;
     long ld = p->input_width;
-    REAL *to = p->d_inputs + chunk->base * ld;
+    REAL *to = p->d_inputs + chunk->at * ld;
     NAME(input_gradients)(p, chunk, 0, to, ld);
     if (p->batch.keys && p->batch.drop_inputs)
         for (long t = 0; t < chunk->steps; t++)
@@ -231,12 +231,19 @@ static void NAME(backward_chunk)(NAME(Pass) *p, NAME(Chunk) *chunk) {
                            p->batch.drop_inputs);
 }
 
-/* ---- Gradients of weights: each number is one sum over all rows in order, so how jobs are shared out is no matter ---- */
+/* ---- Gradients of weights: each number is one sum over all rows in order, so how jobs are shared out is no matter ----
 
-/* out[j] = sum over rows, from 0 up, of a[row][j]; columns are a whole number of vectors, of which `count` are wanted. */
-static void NAME(column_sums)(long rows, long count, const REAL *a, long lda, REAL *out) {
+   Rows come in groups, of which each adds to the sums of those before. */
+
+/* The first row of the group under way among all rows. */
+static long NAME(group_base)(const NAME(Pass) *p) { return p->chunk_base[p->group_chunk[p->group]]; }
+static int NAME(is_last_group)(const NAME(Pass) *p) { return p->group + 1 == p->groups; }
+
+/* out[j] = [out[j] +] sum over rows, from 0 up, of a[row][j]; of whole vectors of columns `count` are wanted. */
+static void NAME(column_sums)(long rows, long count, const REAL *a, long lda, REAL *out, int adds) {
     for (long j = 0; j < count; j += LANES) {
         V sum = {0};
+        for (long lane = 0; lane < LANES && j + lane < count && adds; lane++) sum[lane] = out[j + lane];
         for (long row = 0; row < rows; row++) sum += NAME(load)(a + row * lda + j);
         for (long lane = 0; lane < LANES && j + lane < count; lane++) out[j + lane] = sum[lane];
     }
@@ -252,33 +259,36 @@ static int NAME(layer_gradients)(NAME(Pass) *p, long number, long direction, lon
     REAL *space = TAKE_REALS(arena, NAME(outer_space)(rows));
     if (!space) return 0;
     const REAL *gates = layer->gates + block * W + j0;
+    int adds = p->group > 0;
     if (block < w->spec->states) {
-        long gate = w->spec->state_gate[block];
-        NAME(outer)(rows, H, p->rows_after, gates, G, p->row_after, layer->masked ? layer->masked : layer->h, W, p->row_before,
-                    (REAL *)to->d_weight_hh + (gate * H + j0) * H, H, space);
-        NAME(column_sums)(p->N, rows, gates, G, (REAL *)to->d_bias_hh + gate * H + j0);
+        long gate = w->spec->state_gate[block], after = p->group_after[p->group];
+        NAME(outer)(rows, H, p->group_after[p->group + 1] - after, gates, G, p->row_after + after,
+                    layer->masked ? layer->masked : layer->h, W, p->row_before + after,
+                    (REAL *)to->d_weight_hh + (gate * H + j0) * H, H, space, adds);
+        NAME(column_sums)(p->group_rows, rows, gates, G, (REAL *)to->d_bias_hh + gate * H + j0, adds);
     }
     if (block < first || block >= first + w->spec->inputs) return 1;
     long gate = block - first, width = NAME(part_width)(w, number), parts = NAME(parts)(w, number);
-    NAME(column_sums)(p->N, rows, gates, G, (REAL *)to->d_bias_ih + gate * H + j0);
+    NAME(column_sums)(p->group_rows, rows, gates, G, (REAL *)to->d_bias_ih + gate * H + j0, adds);
     REAL *out = (REAL *)to->d_weight_ih + (gate * H + j0) * width * parts;
     if (number == 0 && p->symbol[direction]) {
         REAL *table = layer->d_table + block * W + j0;
         long columns = j1 - j0;
-        for (long u = 0; u < p->symbols; u++) memset(table + u * G, 0, (size_t)columns * sizeof(REAL));
-        const int32_t *symbol = p->symbol[direction];
-        for (long row = 0; row < p->N; row++) {
+        for (long u = 0; u < p->symbols && !adds; u++) memset(table + u * G, 0, (size_t)columns * sizeof(REAL));
+        const int32_t *symbol = p->symbol[direction] + NAME(group_base)(p);
+        for (long row = 0; row < p->group_rows; row++) {
             REAL *sum = table + symbol[row] * G;
             for (long j = 0; j < columns; j += LANES) NAME(store)(sum + j, NAME(load)(sum + j) + NAME(load)(gates + row * G + j));
         }
-        NAME(outer)(rows, width, p->symbols, table, G, NULL, p->vectors, width, NULL, out, width, space);
+        if (NAME(is_last_group)(p))
+            NAME(outer)(rows, width, p->symbols, table, G, NULL, p->vectors, width, NULL, out, width, space, 0);
         return 1;
     }
     const REAL *x = number ? p->x[number] : p->x0;
     long ld = number ? w->directions * W : p->input_width;
     for (long part = 0; part < parts; part++)
-        NAME(outer)(rows, width, p->N, gates, G, NULL, x + part * W, ld, direction ? p->reversed : NULL, out + part * width,
-                    width * parts, space);
+        NAME(outer)(rows, width, p->group_rows, gates, G, NULL, x + part * W, ld,
+                    direction ? p->reversed + NAME(group_base)(p) : NULL, out + part * width, width * parts, space, adds);
     return 1;
 }
 
@@ -286,6 +296,7 @@ static int NAME(head_gradients)(NAME(Pass) *p, Arena *arena) {
     const NAME(Weights) *w = p->weights;
     const Model *model = w->model;
     long H = w->H, sections = w->pooled_width / w->W, D = w->directions * H;
+    int adds = p->group > 0;
     for (long k = 0; k < model->poolings; k++) {
         if (model->pooling[k] != POOL_ATTENTION) continue;
         const NAME(Attention) *a = &w->attention[k];
@@ -293,18 +304,18 @@ static int NAME(head_gradients)(NAME(Pass) *p, Arena *arena) {
         REAL *space = TAKE_REALS(arena, NAME(outer_space)(D));
         if (!space) return 0;
         for (long part = 0; part < w->directions; part++)
-            NAME(outer)(D, H, p->N, a->d_hidden, padded, NULL, p->x[w->layers] + part * w->W, w->directions * w->W, NULL,
-                        (REAL *)model->attention[k].d_hidden_weight + part * H, D, space);
-        NAME(column_sums)(p->N, D, a->d_hidden, padded, model->attention[k].d_hidden_bias);
-        NAME(column_sums)(p->N, D, a->hidden, padded, model->attention[k].d_context);
+            NAME(outer)(D, H, p->group_rows, a->d_hidden, padded, NULL, p->x[w->layers] + part * w->W, w->directions * w->W,
+                        NULL, (REAL *)model->attention[k].d_hidden_weight + part * H, D, space, adds);
+        NAME(column_sums)(p->group_rows, D, a->d_hidden, padded, model->attention[k].d_hidden_bias, adds);
+        NAME(column_sums)(p->group_rows, D, a->hidden, padded, model->attention[k].d_context, adds);
     }
-    if (!w->classes) return 1;
+    if (!w->classes || !NAME(is_last_group)(p)) return 1;
     REAL *space = TAKE_REALS(arena, NAME(outer_space)(w->classes));
     if (!space) return 0;
     for (long i = 0; i < sections; i++)
         NAME(outer)(w->classes, H, p->B, p->logits, w->padded_classes, NULL, p->pooled + i * w->W, w->pooled_width, NULL,
-                    (REAL *)model->d_head_weight + i * H, sections * H, space);
-    NAME(column_sums)(p->B, w->classes, p->logits, w->padded_classes, model->d_head_bias);
+                    (REAL *)model->d_head_weight + i * H, sections * H, space, 0);
+    NAME(column_sums)(p->B, w->classes, p->logits, w->padded_classes, model->d_head_bias, 0);
     return 1;
 }
 

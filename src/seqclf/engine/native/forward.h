@@ -21,7 +21,7 @@ static void NAME(project)(const NAME(Pass) *p, const NAME(Chunk) *chunk, long la
         const REAL *from = x + row0 * ld;
         if (reversed) {
             for (long i = 0; i < count; i++)
-                memcpy(chunk->scratch + i * ld, x + (reversed[row0 + i] - chunk->base) * ld, (size_t)ld * sizeof(REAL));
+                memcpy(chunk->scratch + i * ld, x + (reversed[row0 + i] - chunk->at) * ld, (size_t)ld * sizeof(REAL));
             from = chunk->scratch;
         }
         for (long i = 0; i < count; i++) memcpy(layer->gates + (row0 + i) * G, layer->bias, (size_t)G * sizeof(REAL));
@@ -71,7 +71,7 @@ static void NAME(recur)(const NAME(Pass) *p, const NAME(Chunk) *chunk, long laye
 
 /* The row of the chunk at which the step of a row of the forward direction lies in the backward one; its own inverse. */
 static long NAME(turned)(const NAME(Pass) *p, const NAME(Chunk) *chunk, long row) {
-    return p->reversed[chunk->base + row] - chunk->base;
+    return p->reversed[chunk->base + row] - chunk->at;
 }
 
 /* Put the outputs of all directions of a layer side by side, in the forward direction's order. */
@@ -167,8 +167,8 @@ static void NAME(pool)(const NAME(Pass) *p, const NAME(Chunk) *chunk) {
         if (pooling == POOL_ATTENTION) {
             NAME(Attention) *a = &w->attention[k];
             long padded = NAME(pad)(w->directions * w->H);
-            REAL *hidden = p->keeps ? a->hidden + chunk->base * padded : chunk->scratch;
-            REAL *scores = p->keeps ? a->score + chunk->base : chunk->scratch + chunk->rows * padded;
+            REAL *hidden = p->keeps ? a->hidden + chunk->at * padded : chunk->scratch;
+            REAL *scores = p->keeps ? a->score + chunk->at : chunk->scratch + chunk->rows * padded;
             NAME(score_rows)(w, a, chunk->rows, chunk->x[w->layers], D, hidden, scores);
             for (long t = 0; t < chunk->steps; t++)
                 for (long i = 0; i < chunk->alive[t]; i++) {

@@ -236,7 +236,7 @@ static int NAME(infer)(const Workspace *packed_weights, const Batch *batch, cons
     by_chunks = !model->poolings || outputs->states || (model->directions == 2 && (model->layers > 1 || attends));
     if (by_chunks) {
         status = NAME(prepare)(p, packed, threads);
-        if (!status) team_run(threads, p->chunks, NAME(chunk_job), p);
+        if (!status) status = NAME(run_groups)(p, threads);
     } else {
         p->every = outputs->every;
         status = NAME(begin)(p, packed);

@@ -22,6 +22,8 @@
 enum {
     PIECE = 64,              /* columns of gates that are one job */
     UPDATE_PIECE = 8192,     /* numbers that are updated in one job */
+    GROUP_ROWS = 1024,       /* of training before gradients of weights: gates of some megabytes */
+    GROUP_CHUNKS = 4,
     SYMBOLS_AT_ONCE = 16,
     SEQUENCES_AT_ONCE = 128, /* in inference: their states stay in the second cache */
 };

@@ -45,16 +45,20 @@ typedef struct {
     int wants_inputs;        /* their gradients */
     int packs;               /* the weights; otherwise they were given */
     int fills_table;
-    long rows_after;         /* rows that have one before them */
     long B, N, chunks, longest;
     long *chunk_first, *chunk_base; /* rank and row that a chunk begins with */
+    long groups;                    /* of chunks that share buffers before their rows make gradients of weights */
+    long *group_chunk;              /* the chunk that a group begins with */
+    long *group_after;              /* which of the rows with one before them a group begins with */
+    long group, group_rows;         /* the group under way, and how many rows it has; the most, before there is one */
     long *order, *length;           /* by rank: the place in the batch, and the length */
     long symbols, *symbol_id;       /* U ids that occur */
     REAL *vectors;                  /* theirs, (U, E) */
     int32_t *tokens;                /* (N,), sequence after sequence in the batch's order: which of the U */
     long *first_token;              /* (B,) */
     int32_t *symbol[2];             /* by row, where a table is read */
-    int32_t *reversed, *row_after, *row_before; /* by row; rows with one before them, and that one */
+    int32_t *reversed;              /* by row: the same step in the other direction, as a row of the group */
+    int32_t *row_after, *row_before; /* rows of a group with one before them, and that one */
     REAL *x0;                       /* (N, input): the inputs, where they are not read from a table */
     REAL **x;                       /* [layer]: the inputs of layers from the second on, rows of states */
     REAL *d_inputs;                 /* (N, padded input) */
@@ -68,6 +72,7 @@ typedef struct {
 /* What a chunk works with: its ranks, its rows, and where its buffers begin. */
 typedef struct {
     long first, count, base, rows, steps;
+    long at; /* the row of the buffers of its group that it begins with */
     int32_t *alive, *start; /* by step */
     NAME(Layer) *layer;     /* copies whose buffers begin at the chunk */
     REAL **x, *x0, *d_states, *d_lower, *scratch;

@@ -178,12 +178,12 @@ static void NAME(pack_rows)(long k0, long count, long rows, long n, long K, long
 /* How many numbers `outer` works in. */
 static long NAME(outer_space)(long M) { return OUTER_ROWS * ((M + TILE_ROWS) + OUTER_COLUMNS) + 16 * PANEL; }
 
-/* out (M x N, ldo apart) = sum over r, from 0 up, of the products of rows a[ra[r]] (M) and b[rb[r]] (N).
+/* out (M x N, ldo apart) = [out +] sum over r, from 0 up, of the products of rows a[ra[r]] (M) and b[rb[r]] (N).
 
    ra and rb may be NULL, for rows in order. `space` has outer_space(M) numbers. */
 static void NAME(outer)(long M, long N, long R, const REAL *a, long lda, const int32_t *ra, const REAL *b, long ldb,
-                        const int32_t *rb, REAL *out, long ldo, REAL *space) {
-    if (R == 0) {
+                        const int32_t *rb, REAL *out, long ldo, REAL *space, int adds_first) {
+    if (R == 0 && !adds_first) {
         for (long m = 0; m < M; m++) memset(out + m * ldo, 0, (size_t)N * sizeof(REAL));
         return;
     }
@@ -210,7 +210,7 @@ static void NAME(outer)(long M, long N, long R, const REAL *a, long lda, const i
             for (long j = 0; j < padded; j += PANEL) {
                 int nv = padded - j >= PANEL ? 2 : 1;
                 for (long m = 0; m < M; m += TILE_ROWS) {
-                    int rows = (int)(M - m < TILE_ROWS ? M - m : TILE_ROWS), adds = r0 > 0;
+                    int rows = (int)(M - m < TILE_ROWS ? M - m : TILE_ROWS), adds = r0 > 0 || adds_first;
                     REAL *to = out + m * ldo + n0 + j;
                     long ld = ldo, there = width - j < nv * LANES ? width - j : nv * LANES;
                     int fits = there == nv * LANES;

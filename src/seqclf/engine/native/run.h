@@ -38,6 +38,23 @@ static int NAME(number_symbols)(NAME(Pass) *p, Arena *arena, int has_full_table)
     return OK;
 }
 
+/* Put chunks into groups whose rows stay in the second cache until they have made gradients of weights; a pass that goes
+   back later has but one. A group has some chunks at least, so that all threads have something to do. */
+static int NAME(make_groups)(NAME(Pass) *p, Arena *arena) {
+    p->group_chunk = TAKE(arena, long, p->chunks + 2);
+    p->group_after = TAKE(arena, long, p->chunks + 2);
+    if (!p->group_chunk || !p->group_after) return OUT_OF_MEMORY;
+    p->group_chunk[0] = 0;
+    for (long ch = 0; ch <= p->chunks; ch++) {
+        long first = p->group_chunk[p->groups], rows = p->chunk_base[ch] - p->chunk_base[first];
+        int is_full = p->goes_back && rows >= GROUP_ROWS && ch - first >= GROUP_CHUNKS;
+        if (ch < p->chunks && !is_full) continue;
+        if (ch > first || p->groups == 0) p->group_chunk[++p->groups] = ch;
+        if (rows > p->group_rows) p->group_rows = rows;
+    }
+    return OK;
+}
+
 /* Sort the batch, cut it into chunks, and say where the rows lie. */
 static int NAME(lay_out)(NAME(Pass) *p, Arena *arena) {
     const Batch *batch = &p->batch;
@@ -66,7 +83,7 @@ static int NAME(lay_out)(NAME(Pass) *p, Arena *arena) {
     p->chunk_base[p->chunks] = p->N;
     p->longest = B ? p->length[0] : 0;
     arena_release(p->arenas[1], mark);
-    return OK;
+    return NAME(make_groups)(p, arena);
 }
 
 /* Which rows have one before them, where steps lie in the backward direction, and which symbols they read. */
@@ -79,22 +96,24 @@ static int NAME(relate_rows)(NAME(Pass) *p, Arena *arena) {
     if (p->keeps) complete &= (p->row_after = TAKE(arena, int32_t, N)) && (p->row_before = TAKE(arena, int32_t, N));
     for (long d = 0; d < directions && !p->reads_vectors; d++) complete &= !!(p->symbol[d] = TAKE(arena, int32_t, N));
     if (!complete) return OUT_OF_MEMORY;
-    for (long ch = 0; ch < p->chunks; ch++) {
-        long first = p->chunk_first[ch], all = p->chunk_first[ch + 1] - first, row = p->chunk_base[ch];
-        long steps = all ? p->length[first] : 0;
+    for (long ch = 0, group = 0; ch < p->chunks; ch++) {
+        if (ch == p->group_chunk[group + 1]) group++;
+        if (ch == p->group_chunk[group]) p->group_after[group] = after;
+        long first = p->chunk_first[ch], all = p->chunk_first[ch + 1] - first, base = p->chunk_base[p->group_chunk[group]];
+        long row = p->chunk_base[ch], steps = all ? p->length[first] : 0;
         for (long t = 0, alive = all; t < steps; t++, row += alive) {
             while (p->length[first + alive - 1] <= t) alive--;
             start[t] = row;
             for (long i = 0; i < alive && t && p->keeps; i++) {
-                p->row_after[after] = (int32_t)(row + i);
-                p->row_before[after++] = (int32_t)(start[t - 1] + i);
+                p->row_after[after] = (int32_t)(row + i - base);
+                p->row_before[after++] = (int32_t)(start[t - 1] + i - base);
             }
         }
         for (long t = 0, alive = all; t < steps; t++) {
             while (p->length[first + alive - 1] <= t) alive--;
             for (long i = 0; i < alive; i++) {
                 long last = p->length[first + i] - 1, at = start[t] + i;
-                if (p->reversed) p->reversed[at] = (int32_t)(start[last - t] + i);
+                if (p->reversed) p->reversed[at] = (int32_t)(start[last - t] + i - base);
                 if (p->reads_vectors) continue;
                 const int32_t *tokens = p->tokens + p->first_token[p->order[first + i]];
                 p->symbol[0][at] = tokens[t];
@@ -102,7 +121,7 @@ static int NAME(relate_rows)(NAME(Pass) *p, Arena *arena) {
             }
         }
     }
-    p->rows_after = after;
+    p->group_after[p->groups] = after;
     arena_release(p->arenas[1], mark);
     return OK;
 }
@@ -110,7 +129,7 @@ static int NAME(relate_rows)(NAME(Pass) *p, Arena *arena) {
 /* Buffers that all chunks share, each its rows of them. */
 static int NAME(take_buffers)(NAME(Pass) *p, Arena *arena) {
     NAME(Weights) *w = p->weights;
-    long N = p->N, W = w->W, D = w->directions * W, B = p->B;
+    long N = p->group_rows, W = w->W, D = w->directions * W, B = p->B;
     int complete = 1, drops_between = p->batch.keys && p->batch.drop_layers;
     p->x = TAKE(arena, REAL *, w->layers + 1);
     if (!p->x) return OUT_OF_MEMORY;
@@ -174,8 +193,9 @@ static REAL *NAME(shift)(REAL *buffer, long numbers) { return buffer ? buffer + 
 static int NAME(bind)(NAME(Pass) *p, long number, Arena *arena, NAME(Chunk) *chunk) {
     const NAME(Weights) *w = p->weights;
     long first = p->chunk_first[number], base = p->chunk_base[number], rows = p->chunk_base[number + 1] - base;
+    long at = base - p->chunk_base[p->group_chunk[p->group]];
     long count = p->chunk_first[number + 1] - first, steps = count ? p->length[first] : 0, W = w->W, D = w->directions * W;
-    *chunk = (NAME(Chunk)){.first = first, .count = count, .base = base, .rows = rows, .steps = steps};
+    *chunk = (NAME(Chunk)){.first = first, .count = count, .base = base, .at = at, .rows = rows, .steps = steps};
     chunk->alive = TAKE(arena, int32_t, steps);
     chunk->start = TAKE(arena, int32_t, steps);
     chunk->layer = TAKE(arena, NAME(Layer), w->layers * w->directions);
@@ -195,23 +215,23 @@ static int NAME(bind)(NAME(Pass) *p, long number, Arena *arena, NAME(Chunk) *chu
     for (long i = 0; i < w->layers * w->directions; i++) {
         NAME(Layer) *layer = &chunk->layer[i];
         *layer = w->layer[i];
-        layer->gates = NAME(shift)(layer->gates, base * w->gate_width);
-        layer->h = NAME(shift)(layer->h, base * W);
-        layer->c = NAME(shift)(layer->c, base * W);
-        layer->tanh_c = NAME(shift)(layer->tanh_c, base * W);
-        layer->masked = NAME(shift)(layer->masked, base * W);
+        layer->gates = NAME(shift)(layer->gates, at * w->gate_width);
+        layer->h = NAME(shift)(layer->h, at * W);
+        layer->c = NAME(shift)(layer->c, at * W);
+        layer->tanh_c = NAME(shift)(layer->tanh_c, at * W);
+        layer->masked = NAME(shift)(layer->masked, at * W);
         if (!layer->gates) complete &= !!(layer->gates = TAKE_REALS(arena, rows * w->gate_width));
         if (!layer->h) complete &= !!(layer->h = TAKE_REALS(arena, rows * W));
         if (w->model->cell == CELL_LSTM && !layer->c) complete &= !!(layer->c = TAKE_REALS(arena, rows * W));
         if (w->model->cell == CELL_LSTM && !layer->tanh_c && p->goes_back)
             complete &= !!(layer->tanh_c = TAKE_REALS(arena, rows * W));
     }
-    for (long layer = 0; layer <= w->layers; layer++) chunk->x[layer] = NAME(shift)(p->x[layer], base * D);
+    for (long layer = 0; layer <= w->layers; layer++) chunk->x[layer] = NAME(shift)(p->x[layer], at * D);
     for (long layer = 1; layer <= w->layers && !p->keeps; layer++)
         if (layer < w->layers || p->needs_top)
             complete &= !!(chunk->x[layer] = w->directions == 1 ? chunk->layer[layer - 1].h : TAKE_REALS(arena, rows * D));
     if (p->reads_vectors) {
-        chunk->x0 = p->x0 ? p->x0 + base * p->input_width : TAKE_REALS(arena, rows * p->input_width);
+        chunk->x0 = p->x0 ? p->x0 + at * p->input_width : TAKE_REALS(arena, rows * p->input_width);
         if (!chunk->x0) return 0;
         NAME(read_inputs)(p, chunk);
     }
@@ -244,7 +264,7 @@ static void NAME(chunk_job)(void *context, long job, int thread) {
     Arena *arena = p->arenas[1 + thread];
     size_t mark = arena_mark(arena);
     NAME(Chunk) chunk;
-    if (!NAME(bind)(p, job, arena, &chunk)) atomic_store(&p->failed, 1);
+    if (!NAME(bind)(p, p->group_chunk[p->group] + job, arena, &chunk)) atomic_store(&p->failed, 1);
     else {
         if (!p->gradients) NAME(forward_chunk)(p, &chunk);
         if (p->goes_back || p->gradients) NAME(backward_chunk)(p, &chunk);
@@ -259,7 +279,7 @@ static void NAME(gradient_job)(void *context, long job, int thread) {
     size_t mark = arena_mark(arena);
     int done;
     if (job == 0) {
-        if (p->model->vocab) memset(p->model->d_embedding, 0, (size_t)(p->model->vocab * p->model->input) * sizeof(REAL));
+        if (p->model->vocab && p->group == 0) memset(p->model->d_embedding, 0, (size_t)(p->model->vocab * p->model->input) * sizeof(REAL));
         done = NAME(head_gradients)(p, arena);
     } else {
         long pieces = NAME(pack_pieces)(w), piece = (job - 1) % pieces, block = (job - 1) / pieces % w->blocks;
@@ -283,8 +303,8 @@ static void NAME(vector_job)(void *context, long job, int thread) {
 static void NAME(scatter_inputs)(NAME(Pass) *p) {
     const Model *model = p->model;
     long E = (long)model->input;
-    for (long ch = 0; ch < p->chunks; ch++)
-        for (long t = 0, row = p->chunk_base[ch], alive = 1; alive; t++) {
+    for (long ch = p->group_chunk[p->group]; ch < p->group_chunk[p->group + 1]; ch++)
+        for (long t = 0, row = p->chunk_base[ch] - NAME(group_base)(p), alive = 1; alive; t++) {
             alive = 0;
             for (long r = p->chunk_first[ch]; r < p->chunk_first[ch + 1] && p->length[r] > t; r++, row++, alive++) {
                 const REAL *from = p->d_inputs + row * p->input_width;
@@ -365,9 +385,22 @@ static int NAME(weight_gradients)(NAME(Pass) *p, int threads) {
     const NAME(Weights) *w = p->weights;
     long jobs = 1 + w->layers * w->directions * w->blocks * NAME(pack_pieces)(w);
     team_run(threads, jobs, NAME(gradient_job), p);
-    if (p->symbol[0]) team_run(threads, (p->symbols + SYMBOLS_AT_ONCE - 1) / SYMBOLS_AT_ONCE, NAME(vector_job), p);
+    if (p->symbol[0] && NAME(is_last_group)(p))
+        team_run(threads, (p->symbols + SYMBOLS_AT_ONCE - 1) / SYMBOLS_AT_ONCE, NAME(vector_job), p);
     if (p->d_inputs && (p->model->vocab || p->gradients->inputs)) NAME(scatter_inputs)(p);
     return atomic_load(&p->failed) ? OUT_OF_MEMORY : OK;
+}
+
+/* Go through the chunks of one group after the other; where there is a way back, make gradients of weights of each. */
+static int NAME(run_groups)(NAME(Pass) *p, int threads) {
+    for (p->group = 0; p->group < p->groups; p->group++) {
+        long first = p->group_chunk[p->group], last = p->group_chunk[p->group + 1];
+        p->group_rows = p->chunk_base[last] - p->chunk_base[first];
+        team_run(threads, last - first, NAME(chunk_job), p);
+        if (atomic_load(&p->failed)) return OUT_OF_MEMORY;
+        if ((p->goes_back || p->gradients) && NAME(weight_gradients)(p, threads) != OK) return OUT_OF_MEMORY;
+    }
+    return OK;
 }
 
 /* How many threads a pass is worth: below some thousand rows times features, waking others takes longer than it saves. Each
@@ -390,10 +423,7 @@ static int NAME(train)(const Model *model, const Batch *batch, const Objective *
     p->wants_inputs = model->vocab && batch->keys && batch->drop_inputs;
     threads = team_begin(NAME(threads_for)(batch, model, workspace, threads));
     int status = NAME(prepare)(p, NULL, threads);
-    if (!status) {
-        team_run(threads, p->chunks, NAME(chunk_job), p);
-        status = NAME(weight_gradients)(p, threads);
-    }
+    if (!status) status = NAME(run_groups)(p, threads);
     team_end(threads);
     return status;
 }
@@ -408,10 +438,7 @@ static int NAME(forward)(const Model *model, const Batch *batch, const Outputs *
     p->wants_inputs = keeps && (wants_inputs || (model->vocab && batch->keys && batch->drop_inputs));
     threads = team_begin(NAME(threads_for)(batch, model, workspace, threads));
     int status = NAME(prepare)(p, NULL, threads);
-    if (!status) {
-        team_run(threads, p->chunks, NAME(chunk_job), p);
-        status = atomic_load(&p->failed) ? OUT_OF_MEMORY : OK;
-    }
+    if (!status) status = NAME(run_groups)(p, threads);
     team_end(threads);
     return status;
 }
@@ -421,8 +448,7 @@ static int NAME(backward)(const Gradients *gradients, Workspace *workspace, int 
     NAME(Pass) *p = workspace->pass;
     p->gradients = gradients;
     threads = team_begin(NAME(threads_for)(&p->batch, p->model, workspace, threads));
-    team_run(threads, p->chunks, NAME(chunk_job), p);
-    int status = NAME(weight_gradients)(p, threads);
+    int status = NAME(run_groups)(p, threads);
     team_end(threads);
     return status;
 }
