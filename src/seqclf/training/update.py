@@ -108,7 +108,7 @@ class Updater:
             fill(tensor, group, weight, state)
         beta1, beta2 = group["betas"] if "betas" in group else (group["momentum"], 0.0)
         update = CUpdate(
-            kind=UPDATES["Adam" if kind == "AdamW" and not group.get("decoupled_weight_decay", True) else kind],
+            kind=UPDATES["AdamW" if group.get("decoupled_weight_decay", kind == "AdamW") else kind],
             nesterov=bool(group.get("nesterov")),
             maximize=bool(group.get("maximize")),
             learning_rate=float(group["lr"]),

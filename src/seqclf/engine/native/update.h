@@ -47,9 +47,9 @@ static void NAME(square_job)(void *context, long piece, int thread) {
     for (; j < count; j++) lanes[j % 8] += (double)gradient[j] * (double)gradient[j];
     for (int lane = 0; lane < 8; lane++) sum += lanes[lane];
     if (sum - sum != 0) { /* squares of large doubles may overflow though the numbers are finite */
-        sum = DBL_MAX;
-        for (long i = 0; i < count; i++)
-            if (gradient[i] - gradient[i] != 0) sum = NAN;
+        int wrong = 0;
+        for (long i = 0; i < count; i++) wrong |= gradient[i] - gradient[i] != 0;
+        sum = wrong ? NAN : DBL_MAX;
     }
     job->squares[piece] = sum;
 }
