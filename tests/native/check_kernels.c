@@ -421,8 +421,8 @@ static void check_large(int64_t cell, int has_ids) {
     for (int is_long = 0; is_long < 2; is_long++) {
         Net net;
         Data data;
-        make_net(&net, cell, 1, 1, 19, has_ids ? 9 : 270, has_ids ? 300 : 0, is_long ? 2 : 270, 15);
-        make_data(&data, &net.model, is_long ? 3 : 140, is_long ? 500 : 7, has_ids ? VALUES_INT16 : VALUES_REAL);
+        make_net(&net, cell, 1, 1, 19, has_ids ? 9 : 270, has_ids ? 300 : 0, is_long ? 2 : 40, 15);
+        make_data(&data, &net.model, is_long ? 3 : 140, is_long ? 300 : 5, has_ids ? VALUES_INT16 : VALUES_REAL);
         void *output = check_passes(&net, &data, &hashes);
         if (is_long) check_alone(&net.model, &data, output);
         check_inference(&net.model, &data, output);
