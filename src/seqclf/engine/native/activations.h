@@ -60,15 +60,15 @@ static INLINE V NAME(tanh)(V x) { /* with m = e^2|x| - 1: m / (m + 2), and the s
 }
 
 /* Replace the C logits of a row by their probabilities; the sum goes from class 0 up. */
-static void NAME(softmax)(long classes, REAL *row) {
+static void NAME(softmax)(int64_t classes, REAL *row) {
     REAL largest = classes ? row[0] : 0, sum = 0, rest[LANES];
-    long whole = classes / LANES * LANES;
-    for (long c = 1; c < classes; c++) largest = row[c] > largest || row[c] != row[c] ? row[c] : largest;
-    for (long c = 0; c < whole; c += LANES) NAME(store)(row + c, NAME(exp)(NAME(load)(row + c) - largest));
-    for (long lane = 0; lane < LANES; lane++) rest[lane] = whole + lane < classes ? row[whole + lane] : 0;
+    int64_t whole = classes / LANES * LANES;
+    for (int64_t c = 1; c < classes; c++) largest = row[c] > largest || row[c] != row[c] ? row[c] : largest;
+    for (int64_t c = 0; c < whole; c += LANES) NAME(store)(row + c, NAME(exp)(NAME(load)(row + c) - largest));
+    for (int64_t lane = 0; lane < LANES; lane++) rest[lane] = whole + lane < classes ? row[whole + lane] : 0;
     NAME(store)(rest, NAME(exp)(NAME(load)(rest) - largest));
-    for (long c = whole; c < classes; c++) row[c] = rest[c - whole];
-    for (long c = 0; c < classes; c++) sum += row[c];
-    for (long c = 0; c < whole; c += LANES) NAME(store)(row + c, NAME(load)(row + c) / sum);
-    for (long c = whole; c < classes; c++) row[c] /= sum;
+    for (int64_t c = whole; c < classes; c++) row[c] = rest[c - whole];
+    for (int64_t c = 0; c < classes; c++) sum += row[c];
+    for (int64_t c = 0; c < whole; c += LANES) NAME(store)(row + c, NAME(load)(row + c) / sum);
+    for (int64_t c = whole; c < classes; c++) row[c] /= sum;
 }

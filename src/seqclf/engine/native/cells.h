@@ -24,12 +24,12 @@ static const NAME(Spec) NAME(specs)[] = {
 
 #define AT(p) NAME(load)((p) + j)
 #define PUT(p, x) NAME(store)((p) + j, x)
-#define EACH_VECTOR for (long j = 0; j < width; j += LANES)
+#define EACH_VECTOR for (int64_t j = 0; j < width; j += LANES)
 
 /* c, tanh(c) (if wanted) and h of `rows` rows; before is NULL at the first step. */
-static void NAME(lstm_forward)(long rows, long width, REAL *gates, const REAL *c_before, REAL *c, REAL *tanh_c,
+static void NAME(lstm_forward)(int64_t rows, int64_t width, REAL *gates, const REAL *c_before, REAL *c, REAL *tanh_c,
                                REAL *h) {
-    for (long row = 0; row < rows; row++) {
+    for (int64_t row = 0; row < rows; row++) {
         REAL *g = gates + row * 4 * width;
         const REAL *before = c_before ? c_before + row * width : NULL;
         EACH_VECTOR {
@@ -50,8 +50,8 @@ static void NAME(lstm_forward)(long rows, long width, REAL *gates, const REAL *c
     }
 }
 
-static void NAME(gru_forward)(long rows, long width, REAL *gates, const REAL *h_before, REAL *h) {
-    for (long row = 0; row < rows; row++) {
+static void NAME(gru_forward)(int64_t rows, int64_t width, REAL *gates, const REAL *h_before, REAL *h) {
+    for (int64_t row = 0; row < rows; row++) {
         REAL *g = gates + row * 4 * width;
         const REAL *before = h_before ? h_before + row * width : NULL;
         EACH_VECTOR {
@@ -66,17 +66,17 @@ static void NAME(gru_forward)(long rows, long width, REAL *gates, const REAL *h_
     }
 }
 
-static void NAME(rnn_forward)(long rows, long width, int is_relu, const REAL *gates, REAL *h) {
-    for (long k = 0; k < rows * width; k += LANES) {
+static void NAME(rnn_forward)(int64_t rows, int64_t width, int is_relu, const REAL *gates, REAL *h) {
+    for (int64_t k = 0; k < rows * width; k += LANES) {
         V x = NAME(load)(gates + k);
         NAME(store)(h + k, is_relu ? NAME(at_least)(0, x) : NAME(tanh)(x));
     }
 }
 
 /* From the gradients of h and of c (as later steps leave it; it is replaced by that of the step before). */
-static void NAME(lstm_backward)(long rows, long width, REAL *gates, const REAL *c_before, const REAL *tanh_c,
+static void NAME(lstm_backward)(int64_t rows, int64_t width, REAL *gates, const REAL *c_before, const REAL *tanh_c,
                                 const REAL *dh, REAL *dc) {
-    for (long row = 0; row < rows; row++) {
+    for (int64_t row = 0; row < rows; row++) {
         REAL *g = gates + row * 4 * width, *carried = dc + row * width;
         EACH_VECTOR {
             V in = AT(g), forget = AT(g + width), candidate = AT(g + 2 * width), out = AT(g + 3 * width);
@@ -93,8 +93,8 @@ static void NAME(lstm_backward)(long rows, long width, REAL *gates, const REAL *
 }
 
 /* From the gradient of h, which becomes what of it goes straight to the h before. */
-static void NAME(gru_backward)(long rows, long width, REAL *gates, const REAL *h_before, REAL *dh) {
-    for (long row = 0; row < rows; row++) {
+static void NAME(gru_backward)(int64_t rows, int64_t width, REAL *gates, const REAL *h_before, REAL *dh) {
+    for (int64_t row = 0; row < rows; row++) {
         REAL *g = gates + row * 4 * width, *d = dh + row * width;
         EACH_VECTOR {
             V product = AT(g), reset = AT(g + width), update = AT(g + 2 * width), candidate = AT(g + 3 * width);
@@ -109,8 +109,8 @@ static void NAME(gru_backward)(long rows, long width, REAL *gates, const REAL *h
     }
 }
 
-static void NAME(rnn_backward)(long rows, long width, int is_relu, REAL *gates, const REAL *h, const REAL *dh) {
-    for (long k = 0; k < rows * width; k += LANES) {
+static void NAME(rnn_backward)(int64_t rows, int64_t width, int is_relu, REAL *gates, const REAL *h, const REAL *dh) {
+    for (int64_t k = 0; k < rows * width; k += LANES) {
         V out = NAME(load)(h + k), d = NAME(load)(dh + k);
         NAME(store)(gates + k, is_relu ? NAME(select)((I)(out > 0), d, (V){0}) : d * (1 - out * out));
     }

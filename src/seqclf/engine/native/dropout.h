@@ -20,7 +20,7 @@ static INLINE uint64_t choice_source(int64_t key, int64_t place, int64_t step, i
 }
 
 /* Whether feature number j is kept; each 64 bits decide about four. */
-static INLINE int is_kept(uint64_t source, long j, int64_t threshold) {
+static INLINE int is_kept(uint64_t source, int64_t j, int64_t threshold) {
     uint64_t bits = scramble(source + (uint64_t)(j / 4) * golden);
     return (int16_t)(bits >> (16 * (j % 4))) >= threshold - DROPOUT_LEVELS / 2;
 }

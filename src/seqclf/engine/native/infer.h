@@ -8,12 +8,12 @@ typedef struct { /* the states after one step: rows of W numbers; `pooled` has o
     REAL **h, **c, *pooled, *largest, *total;
 } NAME(Level);
 
-static int NAME(take_level)(const NAME(Weights) *w, Arena *arena, long rows, NAME(Level) *level) {
+static int NAME(take_level)(const NAME(Weights) *w, Arena *arena, int64_t rows, NAME(Level) *level) {
     level->h = TAKE(arena, REAL *, w->layers);
     level->c = TAKE(arena, REAL *, w->layers);
     if (!level->h || !level->c) return 0;
     int complete = 1;
-    for (long layer = 0; layer < w->layers; layer++)
+    for (int64_t layer = 0; layer < w->layers; layer++)
         complete &= (level->h[layer] = TAKE_REALS(arena, rows * w->W)) && (level->c[layer] = TAKE_REALS(arena, rows * w->W));
     complete &= !!(level->pooled = TAKE_REALS(arena, rows * w->model->poolings * w->W));
     complete &= !!(level->largest = TAKE_REALS(arena, rows * w->model->poolings));
@@ -21,10 +21,10 @@ static int NAME(take_level)(const NAME(Weights) *w, Arena *arena, long rows, NAM
 }
 
 /* Give each row the states of the row that it goes on from. */
-static void NAME(branch)(const NAME(Weights) *w, long rows, const int32_t *parent, const NAME(Level) *from, NAME(Level) *to) {
-    long W = w->W, P = (long)w->model->poolings;
-    for (long row = 0; row < rows; row++) {
-        for (long layer = 0; layer < w->layers; layer++) {
+static void NAME(branch)(const NAME(Weights) *w, int64_t rows, const int32_t *parent, const NAME(Level) *from, NAME(Level) *to) {
+    int64_t W = w->W, P = w->model->poolings;
+    for (int64_t row = 0; row < rows; row++) {
+        for (int64_t layer = 0; layer < w->layers; layer++) {
             memcpy(to->h[layer] + row * W, from->h[layer] + parent[row] * W, (size_t)W * sizeof(REAL));
             if (w->model->cell == CELL_LSTM)
                 memcpy(to->c[layer] + row * W, from->c[layer] + parent[row] * W, (size_t)W * sizeof(REAL));
@@ -36,14 +36,14 @@ static void NAME(branch)(const NAME(Weights) *w, long rows, const int32_t *paren
 }
 
 /* Take one step in all layers of one direction, in place; the gates of the first layer hold what the inputs give. */
-static void NAME(advance)(const NAME(Weights) *w, long direction, long rows, int is_first, REAL *gates, NAME(Level) *level,
+static void NAME(advance)(const NAME(Weights) *w, int64_t direction, int64_t rows, int is_first, REAL *gates, NAME(Level) *level,
                           REAL *hidden, REAL *scores) {
-    long W = w->W, P = (long)w->model->poolings;
-    for (long number = 0; number < w->layers; number++) {
+    int64_t W = w->W, P = w->model->poolings;
+    for (int64_t number = 0; number < w->layers; number++) {
         const NAME(Layer) *layer = &w->layer[number * w->directions + direction];
         REAL *h = level->h[number], *c = level->c[number];
         if (number) {
-            for (long row = 0; row < rows; row++)
+            for (int64_t row = 0; row < rows; row++)
                 memcpy(gates + row * w->gate_width, layer->bias, (size_t)w->gate_width * sizeof(REAL));
             NAME(product)(rows, w->spec->inputs * W, w->H, level->h[number - 1], W, layer->packed_ih[0],
                           gates + w->spec->input_first * W, w->gate_width, 1);
@@ -51,10 +51,10 @@ static void NAME(advance)(const NAME(Weights) *w, long direction, long rows, int
         NAME(step)(w, layer, rows, gates, is_first ? NULL : h, is_first ? NULL : h, is_first ? NULL : c, h, c, NULL);
     }
     const REAL *top = level->h[w->layers - 1];
-    for (long k = 0; k < P; k++) {
+    for (int64_t k = 0; k < P; k++) {
         int64_t pooling = w->model->pooling[k];
         if (pooling == POOL_ATTENTION) NAME(score_rows)(w, &w->attention[k], rows, top, W, hidden, scores);
-        for (long row = 0; row < rows; row++) {
+        for (int64_t row = 0; row < rows; row++) {
             REAL *pooled = level->pooled + (row * P + k) * W;
             if (pooling == POOL_ATTENTION)
                 NAME(attend_step)(W, is_first, scores[row], pooled, top + row * W, pooled, level->largest + row * P + k,
@@ -65,26 +65,26 @@ static void NAME(advance)(const NAME(Weights) *w, long direction, long rows, int
 }
 
 /* The pooled vector of a row of a level after `length` steps, into the sections of one direction. */
-static void NAME(finish)(const NAME(Weights) *w, long direction, long row, long length, const NAME(Level) *level, REAL *to) {
-    long W = w->W, P = (long)w->model->poolings;
-    for (long k = 0; k < P; k++) {
+static void NAME(finish)(const NAME(Weights) *w, int64_t direction, int64_t row, int64_t length, const NAME(Level) *level, REAL *to) {
+    int64_t W = w->W, P = w->model->poolings;
+    for (int64_t k = 0; k < P; k++) {
         const REAL *from = level->pooled + (row * P + k) * W;
         REAL *section = to + (k * w->directions + direction) * W;
         REAL share = w->model->pooling[k] == POOL_MEAN ? (REAL)length : w->model->pooling[k] == POOL_ATTENTION ? level->total[row * P + k] : 1;
-        for (long j = 0; j < W; j += LANES) NAME(store)(section + j, share == 1 ? NAME(load)(from + j) : NAME(load)(from + j) / share);
+        for (int64_t j = 0; j < W; j += LANES) NAME(store)(section + j, share == 1 ? NAME(load)(from + j) : NAME(load)(from + j) / share);
     }
 }
 
-static int32_t NAME(token)(const NAME(Pass) *p, long b, long t, long direction) {
-    return p->tokens[p->first_token[b] + (direction ? (long)p->batch.lengths[b] - 1 - t : t)];
+static int32_t NAME(token)(const NAME(Pass) *p, int64_t b, int64_t t, int64_t direction) {
+    return p->tokens[p->first_token[b] + (direction ? p->batch.lengths[b] - 1 - t : t)];
 }
 
 /* Go through some sequences, given by their places in the batch, in an order in which those that begin alike are side by
    side. */
-static int NAME(sweep)(NAME(Pass) *p, long direction, long count, const long *places, Arena *arena) {
+static int NAME(sweep)(NAME(Pass) *p, int64_t direction, int64_t count, const int64_t *places, Arena *arena) {
     const NAME(Weights) *w = p->weights;
-    long W = w->W, G = w->gate_width, E = (long)p->model->input, padded = NAME(pad)(w->directions * w->H), S = w->pooled_width;
-    long *alive = TAKE(arena, long, count);
+    int64_t W = w->W, G = w->gate_width, E = p->model->input, padded = NAME(pad)(w->directions * w->H), S = w->pooled_width;
+    int64_t *alive = TAKE(arena, int64_t, count);
     int32_t *row_of = TAKE(arena, int32_t, count), *parent = TAKE(arena, int32_t, count), *symbol = TAKE(arena, int32_t, count);
     REAL *gates = TAKE_REALS(arena, count * G), *hidden = TAKE_REALS(arena, count * (padded + 1));
     REAL *x = TAKE_REALS(arena, count * p->input_width), *ended = TAKE_REALS(arena, count * S);
@@ -93,23 +93,23 @@ static int NAME(sweep)(NAME(Pass) *p, long direction, long count, const long *pl
     if (!alive || !row_of || !parent || !symbol || !gates || !hidden || !x || !ended || !logits ||
         !NAME(take_level)(w, arena, count, level) || !NAME(take_level)(w, arena, count, other))
         return 0;
-    long there = 0, rows_before = 0;
-    for (long i = 0; i < count; i++)
+    int64_t there = 0, rows_before = 0;
+    for (int64_t i = 0; i < count; i++)
         if (p->batch.lengths[places[i]]) alive[there++] = places[i];
         else
-            for (long k = 0; k < p->model->poolings; k++) /* the sections of this direction: a job of its own does the other's */
+            for (int64_t k = 0; k < p->model->poolings; k++) /* the sections of this direction: a job of its own does the other's */
                 memset(p->pooled + places[i] * S + (k * w->directions + direction) * W, 0, (size_t)W * sizeof(REAL));
-    for (long t = 0; there; t++) {
-        long rows = 0, is_same = t > 0;
+    for (int64_t t = 0; there; t++) {
+        int64_t rows = 0, is_same = t > 0;
         int32_t last_before = -1;
-        for (long i = 0; i < there; i++) { /* one row for each distinct beginning */
+        for (int64_t i = 0; i < there; i++) { /* one row for each distinct beginning */
             int32_t before = t ? row_of[i] : 0, token = p->tokens ? NAME(token)(p, alive[i], t, direction) : 0;
             if (!p->tokens || i == 0 || before != last_before || token != symbol[rows - 1]) {
                 parent[rows] = t ? before : (int32_t)rows;
                 is_same &= parent[rows] == rows;
                 symbol[rows] = token;
                 if (!p->tokens) {
-                    long b = alive[i], at = direction ? (long)p->batch.lengths[b] - 1 - t : t;
+                    int64_t b = alive[i], at = direction ? p->batch.lengths[b] - 1 - t : t;
                     memcpy(x + rows * p->input_width, (const REAL *)p->batch.values + (p->batch.starts[b] + at) * E,
                            (size_t)E * sizeof(REAL));
                 }
@@ -125,21 +125,21 @@ static int NAME(sweep)(NAME(Pass) *p, long direction, long count, const long *pl
             other = swapped;
         }
         const NAME(Layer) *first = &w->layer[direction];
-        for (long row = 0; row < rows; row++)
+        for (int64_t row = 0; row < rows; row++)
             memcpy(gates + row * G, p->tokens ? first->table + symbol[row] * G : first->bias, (size_t)G * sizeof(REAL));
         if (!p->tokens)
             NAME(product)(rows, w->spec->inputs * W, E, x, p->input_width, first->packed_ih[0], gates + w->spec->input_first * W, G, 1);
         NAME(advance)(w, direction, rows, t == 0, gates, level, hidden, hidden + count * padded);
         rows_before = rows;
         if (p->every) {
-            for (long row = 0; row < rows; row++) NAME(finish)(w, direction, row, t + 1, level, ended + row * S);
+            for (int64_t row = 0; row < rows; row++) NAME(finish)(w, direction, row, t + 1, level, ended + row * S);
             NAME(apply_head)(w, rows, ended, logits);
-            for (long i = 0; i < there; i++)
+            for (int64_t i = 0; i < there; i++)
                 memcpy(p->every + (alive[i] * p->outputs.longest + t) * w->classes, logits + row_of[i] * w->padded_classes,
                        (size_t)w->classes * sizeof(REAL));
         }
-        long left = 0;
-        for (long i = 0; i < there; i++) {
+        int64_t left = 0;
+        for (int64_t i = 0; i < there; i++) {
             if (p->batch.lengths[alive[i]] == t + 1) {
                 NAME(finish)(w, direction, row_of[i], t + 1, level, p->pooled + alive[i] * S);
                 continue;
@@ -152,24 +152,24 @@ static int NAME(sweep)(NAME(Pass) *p, long direction, long count, const long *pl
     return 1;
 }
 
-static void NAME(sweep_job)(void *context, long job, int thread) {
+static void NAME(sweep_job)(void *context, int64_t job, int thread) {
     NAME(Pass) *p = context;
-    long chunks = (p->B + SEQUENCES_AT_ONCE - 1) / SEQUENCES_AT_ONCE, direction = job / chunks, first = job % chunks * SEQUENCES_AT_ONCE;
-    long count = p->B - first < SEQUENCES_AT_ONCE ? p->B - first : SEQUENCES_AT_ONCE;
+    int64_t chunks = (p->B + SEQUENCES_AT_ONCE - 1) / SEQUENCES_AT_ONCE, direction = job / chunks, first = job % chunks * SEQUENCES_AT_ONCE;
+    int64_t count = p->B - first < SEQUENCES_AT_ONCE ? p->B - first : SEQUENCES_AT_ONCE;
     size_t mark = arena_mark(p->arenas[1 + thread]);
     if (!NAME(sweep)(p, direction, count, p->sorted[direction] + first, p->arenas[1 + thread])) atomic_store(&p->failed, 1);
     arena_release(p->arenas[1 + thread], mark);
 }
 
 /* Sort places[0..count) by their sequences from step t on: the three-way radix quicksort of Bentley and Sedgewick, 1997. */
-static void NAME(sort_sequences)(const NAME(Pass) *p, long *places, long count, long t, long direction) {
+static void NAME(sort_sequences)(const NAME(Pass) *p, int64_t *places, int64_t count, int64_t t, int64_t direction) {
 #define TOKEN_OF(b) (p->batch.lengths[b] > t ? NAME(token)(p, b, t, direction) : -1)
     while (count > 1) {
         int32_t pivot = TOKEN_OF(places[count / 2]);
-        long less = 0, more = count;
-        for (long i = 0; i < more;) {
+        int64_t less = 0, more = count;
+        for (int64_t i = 0; i < more;) {
             int32_t token = TOKEN_OF(places[i]);
-            long place = places[i];
+            int64_t place = places[i];
             if (token < pivot) {
                 places[i++] = places[less];
                 places[less++] = place;
@@ -180,7 +180,7 @@ static void NAME(sort_sequences)(const NAME(Pass) *p, long *places, long count, 
         }
         NAME(sort_sequences)(p, places, less, t, direction);
         NAME(sort_sequences)(p, places + more, count - more, t, direction);
-        if (pivot < 0 || t >= 255) return; /* all ended; or so long that more sharing is not worth the search */
+        if (pivot < 0 || t >= 255) return; /* all ended; or so int64_t that more sharing is not worth the search */
         places += less;
         count = more - less;
         t++;
@@ -188,18 +188,18 @@ static void NAME(sort_sequences)(const NAME(Pass) *p, long *places, long count, 
 #undef TOKEN_OF
 }
 
-static void NAME(head_job)(void *context, long job, int thread) {
+static void NAME(head_job)(void *context, int64_t job, int thread) {
     NAME(Pass) *p = context;
     const NAME(Weights) *w = p->weights;
-    long first = job * SEQUENCES_AT_ONCE, count = p->B - first < SEQUENCES_AT_ONCE ? p->B - first : SEQUENCES_AT_ONCE;
+    int64_t first = job * SEQUENCES_AT_ONCE, count = p->B - first < SEQUENCES_AT_ONCE ? p->B - first : SEQUENCES_AT_ONCE;
     (void)thread;
-    for (long b = first; b < first + count && p->outputs.pooled; b++)
+    for (int64_t b = first; b < first + count && p->outputs.pooled; b++)
         NAME(copy_pooled)(w, p->pooled + b * w->pooled_width,
                           (REAL *)p->outputs.pooled + b * (w->pooled_width / w->W) * w->H, 1);
     if (!w->classes || !p->outputs.logits) return;
     REAL *logits = p->logits + first * w->padded_classes;
     NAME(apply_head)(w, count, p->pooled + first * w->pooled_width, logits);
-    for (long i = 0; i < count; i++)
+    for (int64_t i = 0; i < count; i++)
         memcpy((REAL *)p->outputs.logits + (first + i) * w->classes, logits + i * w->padded_classes, (size_t)w->classes * sizeof(REAL));
 }
 
@@ -211,7 +211,7 @@ static int NAME(pack)(const Model *model, Workspace *workspace, int threads, int
     p->weights = w;
     p->packs = 1;
     p->fills_table = full_table && model->vocab;
-    p->symbols = p->fills_table ? (long)model->vocab : 0;
+    p->symbols = p->fills_table ? model->vocab : 0;
     p->vectors = (REAL *)model->embedding;
     if (!NAME(weights_room)(w, model, workspace->arenas[0], 0, p->symbols)) return OUT_OF_MEMORY;
     w->has_full_table = p->fills_table;
@@ -232,7 +232,7 @@ static int NAME(infer)(const Workspace *packed_weights, const Batch *batch, cons
     p->batch.keys = NULL; /* nothing is dropped */
     threads = team_begin(NAME(threads_for)(batch, model, workspace, threads));
     int status, attends = 0, by_chunks;
-    for (long k = 0; k < model->poolings; k++) attends |= model->pooling[k] == POOL_ATTENTION;
+    for (int64_t k = 0; k < model->poolings; k++) attends |= model->pooling[k] == POOL_ATTENTION;
     by_chunks = !model->poolings || outputs->states || (model->directions == 2 && (model->layers > 1 || attends));
     if (by_chunks) {
         status = NAME(prepare)(p, packed, threads);
@@ -241,20 +241,20 @@ static int NAME(infer)(const Workspace *packed_weights, const Batch *batch, cons
         p->every = outputs->every;
         status = NAME(begin)(p, packed);
         if (!status) status = NAME(ready_weights)(p, packed, threads);
-        long B = p->B, directions = (long)model->directions;
+        int64_t B = p->B, directions = model->directions;
         if (!status) {
             const NAME(Weights) *w = p->weights;
             p->pooled = TAKE_REALS(p->arenas[0], B * w->pooled_width);
             p->logits = TAKE_REALS(p->arenas[0], B * w->padded_classes);
-            for (long d = 0; d < directions; d++) {
-                if (!(p->sorted[d] = TAKE(p->arenas[0], long, B))) status = OUT_OF_MEMORY;
-                for (long i = 0; i < B && !status; i++) p->sorted[d][i] = p->order[i];
+            for (int64_t d = 0; d < directions; d++) {
+                if (!(p->sorted[d] = TAKE(p->arenas[0], int64_t, B))) status = OUT_OF_MEMORY;
+                for (int64_t i = 0; i < B && !status; i++) p->sorted[d][i] = p->order[i];
                 if (p->tokens && B > 1 && !status) NAME(sort_sequences)(p, p->sorted[d], B, 0, d);
             }
             if (!p->pooled || !p->logits) status = OUT_OF_MEMORY;
         }
         if (!status) {
-            long chunks = (B + SEQUENCES_AT_ONCE - 1) / SEQUENCES_AT_ONCE;
+            int64_t chunks = (B + SEQUENCES_AT_ONCE - 1) / SEQUENCES_AT_ONCE;
             team_run(threads, chunks * directions, NAME(sweep_job), p);
             team_run(threads, chunks, NAME(head_job), p);
         }
@@ -292,10 +292,10 @@ static int NAME(stream)(const Workspace *packed, Workspace *state, const void *s
         x = (const REAL *)w->model->embedding + id * w->model->input;
     }
     memcpy(s->gates, first->bias, (size_t)w->gate_width * sizeof(REAL));
-    NAME(product)(1, w->spec->inputs * w->W, (long)w->model->input, x, 0, first->packed_ih[0],
+    NAME(product)(1, w->spec->inputs * w->W, w->model->input, x, 0, first->packed_ih[0],
                   s->gates + w->spec->input_first * w->W, w->gate_width, 1);
     NAME(advance)(w, 0, 1, s->length == 0, s->gates, &s->level, s->hidden, s->hidden + NAME(pad)(w->H));
-    NAME(finish)(w, 0, 0, (long)++s->length, &s->level, s->pooled);
+    NAME(finish)(w, 0, 0, ++s->length, &s->level, s->pooled);
     NAME(apply_head)(w, 1, s->pooled, s->logits);
     memcpy(logits, s->logits, (size_t)w->classes * sizeof(REAL));
     return OK;

@@ -19,6 +19,7 @@
 #define JOIN(a, b, c) JOIN_(a, b, c)
 #include "dropout.h"
 
+/* Counts and places are int64_t throughout: a long has 32 bits on Windows. */
 enum {
     PIECE = 64,              /* columns of gates that are one job */
     UPDATE_PIECE = 8192,     /* numbers that are updated in one job */
@@ -28,7 +29,7 @@ enum {
     SEQUENCES_AT_ONCE = 128, /* in inference: their states stay in the second cache */
 };
 
-typedef struct { int64_t key; long place; } Keyed;
+typedef struct { int64_t key; int64_t place; } Keyed;
 static int compare_keyed(const void *a, const void *b) {
     const Keyed *x = a, *y = b;
     if (x->key != y->key) return x->key < y->key ? -1 : 1;
@@ -36,7 +37,7 @@ static int compare_keyed(const void *a, const void *b) {
 }
 /* Chunks must not depend on the number of threads, as the order of rows does on them; small batches are cut into a few,
    so that several threads have something to do. */
-static long chunk_size(long count) { return count < 2 ? 1 : count <= 16 ? (count + 1) / 2 : count < 64 ? (count + 3) / 4 : 16; }
+static int64_t chunk_size(int64_t count) { return count < 2 ? 1 : count <= 16 ? (count + 1) / 2 : count < 64 ? (count + 3) / 4 : 16; }
 
 
 #define REAL float

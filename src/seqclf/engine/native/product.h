@@ -15,8 +15,8 @@
 #define PANEL (2 * LANES)
 
 /* c (rows x nv vectors) = [c +] sum over k of a[row * lda + k * ka] * b[k * kb]. All counts but K are constants. */
-static INLINE void NAME(tile)(const int rows, const int nv, long K, const REAL *a, long lda, long ka, const REAL *b,
-                              long kb, REAL *c, long ldc, int adds) {
+static INLINE void NAME(tile)(const int rows, const int nv, int64_t K, const REAL *a, int64_t lda, int64_t ka, const REAL *b,
+                              int64_t kb, REAL *c, int64_t ldc, int adds) {
     V sum[TILE_ROWS][2];
 #ifdef PLANT_ORDER_OF_SUMS /* a bug on purpose, which tests/native/check_kernels.c must find */
     V early[TILE_ROWS][2];
@@ -25,7 +25,7 @@ static INLINE void NAME(tile)(const int rows, const int nv, long K, const REAL *
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
         for (int v = 0; v < nv; v++) sum[i][v] = adds ? NAME(load)(c + i * ldc + v * LANES) : (V){0};
-    for (long k = 0; k < K; k++) {
+    for (int64_t k = 0; k < K; k++) {
         V right[2];
 #ifdef PLANT_ORDER_OF_SUMS
         for (int i = 0; i < rows && rows > 1 && k == K / 2; i++)
@@ -50,12 +50,12 @@ static INLINE void NAME(tile)(const int rows, const int nv, long K, const REAL *
         for (int v = 0; v < nv; v++) NAME(store)(c + i * ldc + v * LANES, sum[i][v]);
 }
 
-/* One row by up to four panels at once: enough sums under way to hide how long an addition takes. */
-static INLINE void NAME(wide_tile)(const int panels, long K, const REAL *a, const REAL *packed, REAL *c, int adds) {
+/* One row by up to four panels at once: enough sums under way to hide how int64_t an addition takes. */
+static INLINE void NAME(wide_tile)(const int panels, int64_t K, const REAL *a, const REAL *packed, REAL *c, int adds) {
     V sum[8];
 #pragma GCC unroll 8
     for (int v = 0; v < 2 * panels; v++) sum[v] = adds ? NAME(load)(c + v * LANES) : (V){0};
-    for (long k = 0; k < K; k++) {
+    for (int64_t k = 0; k < K; k++) {
         V left = NAME(splat)(a[k]);
 #pragma GCC unroll 8
         for (int v = 0; v < 2 * panels; v++)
@@ -67,8 +67,8 @@ static INLINE void NAME(wide_tile)(const int panels, long K, const REAL *a, cons
 
 #define TILE_CASE(n) \
     case n: NAME(tile)(n, nv, K, a, lda, ka, b, kb, c, ldc, adds); break;
-static INLINE void NAME(tile_of)(int rows, const int nv, long K, const REAL *a, long lda, long ka, const REAL *b,
-                                 long kb, REAL *c, long ldc, int adds) {
+static INLINE void NAME(tile_of)(int rows, const int nv, int64_t K, const REAL *a, int64_t lda, int64_t ka, const REAL *b,
+                                 int64_t kb, REAL *c, int64_t ldc, int adds) {
     switch (rows) {
         TILE_CASE(1) TILE_CASE(2) TILE_CASE(3) TILE_CASE(4)
 #if TILE_ROWS > 4
@@ -82,30 +82,30 @@ static INLINE void NAME(tile_of)(int rows, const int nv, long K, const REAL *a, 
 #endif
     }
 }
-static void NAME(tile2)(int rows, long K, const REAL *a, long lda, long ka, const REAL *b, long kb, REAL *c, long ldc,
+static void NAME(tile2)(int rows, int64_t K, const REAL *a, int64_t lda, int64_t ka, const REAL *b, int64_t kb, REAL *c, int64_t ldc,
                         int adds) {
     NAME(tile_of)(rows, 2, K, a, lda, ka, b, kb, c, ldc, adds);
 }
-static void NAME(tile1)(int rows, long K, const REAL *a, long lda, long ka, const REAL *b, long kb, REAL *c, long ldc,
+static void NAME(tile1)(int rows, int64_t K, const REAL *a, int64_t lda, int64_t ka, const REAL *b, int64_t kb, REAL *c, int64_t ldc,
                         int adds) {
     NAME(tile_of)(rows, 1, K, a, lda, ka, b, kb, c, ldc, adds);
 }
 
 /* c (M x N) = [c +] a (M x K) * b, packed; N is a multiple of LANES. */
-static void NAME(product)(long M, long N, long K, const REAL *a, long lda, const REAL *packed, REAL *c, long ldc,
+static void NAME(product)(int64_t M, int64_t N, int64_t K, const REAL *a, int64_t lda, const REAL *packed, REAL *c, int64_t ldc,
                           int adds) {
     if (M == 1) {
-        long n = 0;
+        int64_t n = 0;
         for (; n + 4 * PANEL <= N; n += 4 * PANEL) NAME(wide_tile)(4, K, a, packed + n * K, c + n, adds);
         for (; n + PANEL <= N; n += PANEL) NAME(wide_tile)(1, K, a, packed + n * K, c + n, adds);
         if (n < N) NAME(tile1)(1, K, a, lda, 1, packed + n * K, LANES, c + n, ldc, adds);
         return;
     }
     /* Rows are dealt out evenly: 16 as 8 and 8, not as 12 and 4. */
-    long blocks = (M + TILE_ROWS - 1) / TILE_ROWS;
-    for (long n = 0; n < N; n += PANEL)
-        for (long block = 0; block < blocks; block++) {
-            long m = M * block / blocks, rows = M * (block + 1) / blocks - m;
+    int64_t blocks = (M + TILE_ROWS - 1) / TILE_ROWS;
+    for (int64_t n = 0; n < N; n += PANEL)
+        for (int64_t block = 0; block < blocks; block++) {
+            int64_t m = M * block / blocks, rows = M * (block + 1) / blocks - m;
             if (N - n >= PANEL)
                 NAME(tile2)((int)rows, K, a + m * lda, lda, 1, packed + n * K, PANEL, c + m * ldc + n, ldc, adds);
             else
@@ -113,11 +113,11 @@ static void NAME(product)(long M, long N, long K, const REAL *a, long lda, const
         }
 }
 
-static long NAME(pad)(long count) { return (count + LANES - 1) / LANES * LANES; }
+static int64_t NAME(pad)(int64_t count) { return (count + LANES - 1) / LANES * LANES; }
 
 /* The place of column n, row 0 of a packed matrix of K rows and N columns, and how far its rows are apart. */
-static INLINE REAL *NAME(panel_at)(REAL *packed, long n, long K, long N, long *step) {
-    long panel = n / PANEL * PANEL;
+static INLINE REAL *NAME(panel_at)(REAL *packed, int64_t n, int64_t K, int64_t N, int64_t *step) {
+    int64_t panel = n / PANEL * PANEL;
     *step = N - panel >= PANEL ? PANEL : LANES;
     return packed + panel * K + (n - panel);
 }
@@ -130,7 +130,7 @@ typedef REAL NAME(four) __attribute__((vector_size(4 * sizeof(REAL)), aligned(si
 #define SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (NAME(four_places)){i, j, k, l})
 typedef INTEGER NAME(four_places) __attribute__((vector_size(4 * sizeof(REAL))));
 #endif
-static INLINE void NAME(turn_four)(const REAL *from, long ld, REAL *to, long step) {
+static INLINE void NAME(turn_four)(const REAL *from, int64_t ld, REAL *to, int64_t step) {
     NAME(four) a = *(const NAME(four) *)from, b = *(const NAME(four) *)(from + ld);
     NAME(four) c = *(const NAME(four) *)(from + 2 * ld), d = *(const NAME(four) *)(from + 3 * ld);
     NAME(four) ab = SHUFFLE(a, b, 0, 4, 1, 5), cd = SHUFFLE(c, d, 0, 4, 1, 5);
@@ -142,31 +142,31 @@ static INLINE void NAME(turn_four)(const REAL *from, long ld, REAL *to, long ste
 }
 
 /* Pack the columns [n0, n0 + count) of the transpose of w (rows x K, ldw apart): column n0 + j is row j of w, or zero. */
-static void NAME(pack_transposed)(long n0, long count, long rows, long K, long N, const REAL *w, long ldw,
+static void NAME(pack_transposed)(int64_t n0, int64_t count, int64_t rows, int64_t K, int64_t N, const REAL *w, int64_t ldw,
                                   REAL *packed) {
-    for (long j = 0; j < count; j += LANES) {
-        long step, k = 0, there = rows - j < LANES ? rows - j : LANES;
+    for (int64_t j = 0; j < count; j += LANES) {
+        int64_t step, k = 0, there = rows - j < LANES ? rows - j : LANES;
         REAL *to = NAME(panel_at)(packed, n0 + j, K, N, &step);
         if (there == LANES && LANES % 4 == 0)
             for (; k + 4 <= K; k += 4)
-                for (long lane = 0; lane < LANES; lane += 4)
+                for (int64_t lane = 0; lane < LANES; lane += 4)
                     NAME(turn_four)(w + (j + lane) * ldw + k, ldw, to + k * step + lane, step);
         for (; k < K; k++)
-            for (long lane = 0; lane < LANES; lane++) to[k * step + lane] = lane < there ? w[(j + lane) * ldw + k] : 0;
+            for (int64_t lane = 0; lane < LANES; lane++) to[k * step + lane] = lane < there ? w[(j + lane) * ldw + k] : 0;
     }
 }
 
 /* Pack rows [k0, k0 + count) of a matrix of K rows: row k0 + i is row i of w (rows x n, ldw apart), or zero. */
-static void NAME(pack_rows)(long k0, long count, long rows, long n, long K, long N, const REAL *w, long ldw,
+static void NAME(pack_rows)(int64_t k0, int64_t count, int64_t rows, int64_t n, int64_t K, int64_t N, const REAL *w, int64_t ldw,
                             REAL *packed) {
-    for (long j = 0; j < N; j += LANES) {
-        long step;
+    for (int64_t j = 0; j < N; j += LANES) {
+        int64_t step;
         REAL *to = NAME(panel_at)(packed, j, K, N, &step);
-        for (long i = 0; i < count; i++) {
+        for (int64_t i = 0; i < count; i++) {
             if (i < rows && j + LANES <= n)
                 NAME(store)(to + (k0 + i) * step, NAME(load)(w + i * ldw + j));
             else
-                for (long lane = 0; lane < LANES; lane++)
+                for (int64_t lane = 0; lane < LANES; lane++)
                     to[(k0 + i) * step + lane] = i < rows && j + lane < n ? w[i * ldw + j + lane] : 0;
         }
     }
@@ -176,43 +176,43 @@ static void NAME(pack_rows)(long k0, long count, long rows, long n, long K, long
 #define OUTER_COLUMNS 256 /* columns of b that are packed at once */
 
 /* How many numbers `outer` works in. */
-static long NAME(outer_space)(long M) { return OUTER_ROWS * ((M + TILE_ROWS) + OUTER_COLUMNS) + 16 * PANEL; }
+static int64_t NAME(outer_space)(int64_t M) { return OUTER_ROWS * ((M + TILE_ROWS) + OUTER_COLUMNS) + 16 * PANEL; }
 
 /* out (M x N, ldo apart) = [out +] sum over r, from 0 up, of the products of rows a[ra[r]] (M) and b[rb[r]] (N).
 
    ra and rb may be NULL, for rows in order. `space` has outer_space(M) numbers. */
-static void NAME(outer)(long M, long N, long R, const REAL *a, long lda, const int32_t *ra, const REAL *b, long ldb,
-                        const int32_t *rb, REAL *out, long ldo, REAL *space, int adds_first) {
+static void NAME(outer)(int64_t M, int64_t N, int64_t R, const REAL *a, int64_t lda, const int32_t *ra, const REAL *b, int64_t ldb,
+                        const int32_t *rb, REAL *out, int64_t ldo, REAL *space, int adds_first) {
     if (R == 0 && !adds_first) {
-        for (long m = 0; m < M; m++) memset(out + m * ldo, 0, (size_t)N * sizeof(REAL));
+        for (int64_t m = 0; m < M; m++) memset(out + m * ldo, 0, (size_t)N * sizeof(REAL));
         return;
     }
     REAL *edge = space, *pa = edge + 16 * PANEL, *pb = pa + OUTER_ROWS * (M + TILE_ROWS);
-    for (long n0 = 0; n0 < N; n0 += OUTER_COLUMNS) {
-        long width = N - n0 < OUTER_COLUMNS ? N - n0 : OUTER_COLUMNS, padded = NAME(pad)(width);
-        for (long r0 = 0; r0 < R; r0 += OUTER_ROWS) {
-            long K = R - r0 < OUTER_ROWS ? R - r0 : OUTER_ROWS;
-            for (long k = 0; k < K; k++) {
+    for (int64_t n0 = 0; n0 < N; n0 += OUTER_COLUMNS) {
+        int64_t width = N - n0 < OUTER_COLUMNS ? N - n0 : OUTER_COLUMNS, padded = NAME(pad)(width);
+        for (int64_t r0 = 0; r0 < R; r0 += OUTER_ROWS) {
+            int64_t K = R - r0 < OUTER_ROWS ? R - r0 : OUTER_ROWS;
+            for (int64_t k = 0; k < K; k++) {
                 const REAL *row = b + (rb ? rb[r0 + k] : r0 + k) * ldb + n0;
-                for (long j = 0; j < padded; j += LANES) {
-                    long step;
+                for (int64_t j = 0; j < padded; j += LANES) {
+                    int64_t step;
                     REAL *to = NAME(panel_at)(pb, j, K, padded, &step) + k * step;
                     if (j + LANES <= width) NAME(store)(to, NAME(load)(row + j));
                     else
-                        for (long lane = 0; lane < LANES; lane++) to[lane] = j + lane < width ? row[j + lane] : 0;
+                        for (int64_t lane = 0; lane < LANES; lane++) to[lane] = j + lane < width ? row[j + lane] : 0;
                 }
                 const REAL *left = a + (ra ? ra[r0 + k] : r0 + k) * lda;
-                for (long m = 0; m < M; m += TILE_ROWS) { /* [tile][k][row of the tile] */
-                    long rows = M - m < TILE_ROWS ? M - m : TILE_ROWS;
-                    for (long i = 0; i < rows; i++) pa[m * K + k * rows + i] = left[m + i];
+                for (int64_t m = 0; m < M; m += TILE_ROWS) { /* [tile][k][row of the tile] */
+                    int64_t rows = M - m < TILE_ROWS ? M - m : TILE_ROWS;
+                    for (int64_t i = 0; i < rows; i++) pa[m * K + k * rows + i] = left[m + i];
                 }
             }
-            for (long j = 0; j < padded; j += PANEL) {
+            for (int64_t j = 0; j < padded; j += PANEL) {
                 int nv = padded - j >= PANEL ? 2 : 1;
-                for (long m = 0; m < M; m += TILE_ROWS) {
+                for (int64_t m = 0; m < M; m += TILE_ROWS) {
                     int rows = (int)(M - m < TILE_ROWS ? M - m : TILE_ROWS), adds = r0 > 0 || adds_first;
                     REAL *to = out + m * ldo + n0 + j;
-                    long ld = ldo, there = width - j < nv * LANES ? width - j : nv * LANES;
+                    int64_t ld = ldo, there = width - j < nv * LANES ? width - j : nv * LANES;
                     int fits = there == nv * LANES;
                     if (!fits) {
                         ld = nv * LANES;

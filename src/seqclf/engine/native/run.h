@@ -3,19 +3,19 @@
 /* Read the ids of the batch, and number those that occur from 0 up; where a table has all, an id is its own number. */
 static int NAME(number_symbols)(NAME(Pass) *p, Arena *arena, int has_full_table) {
     const Batch *batch = &p->batch;
-    long N = p->N, vocab = (long)p->model->vocab, size = 16;
+    int64_t N = p->N, vocab = p->model->vocab, size = 16;
     while (size < 4 * N) size *= 2;
     size_t mark = arena_mark(p->arenas[1]);
     int32_t *slots = TAKE(p->arenas[1], int32_t, size); /* a table by hash, of numbers + 1: few of many ids may occur */
     p->tokens = TAKE(arena, int32_t, N);
-    p->first_token = TAKE(arena, long, p->B);
-    p->symbol_id = TAKE(arena, long, N < vocab ? N : vocab);
+    p->first_token = TAKE(arena, int64_t, p->B);
+    p->symbol_id = TAKE(arena, int64_t, N < vocab ? N : vocab);
     if (!slots || !p->tokens || !p->first_token || !p->symbol_id) return OUT_OF_MEMORY;
     memset(slots, 0, sizeof(int32_t) * (size_t)size);
-    long token = 0;
-    for (long b = 0; b < p->B; b++) {
+    int64_t token = 0;
+    for (int64_t b = 0; b < p->B; b++) {
         p->first_token[b] = token;
-        for (long t = 0; t < batch->lengths[b]; t++) {
+        for (int64_t t = 0; t < batch->lengths[b]; t++) {
             int64_t id = id_at(batch, batch->starts[b] + t);
             if (id < 0 || id >= vocab) return UNKNOWN_ID;
             if (batch->keys && batch->drop_symbols &&
@@ -28,7 +28,7 @@ static int NAME(number_symbols)(NAME(Pass) *p, Arena *arena, int has_full_table)
             uint64_t slot = ((uint64_t)id * golden) >> 20 & (uint64_t)(size - 1);
             while (slots[slot] && p->symbol_id[slots[slot] - 1] != id) slot = (slot + 1) & (uint64_t)(size - 1);
             if (!slots[slot]) {
-                p->symbol_id[p->symbols] = (long)id;
+                p->symbol_id[p->symbols] = id;
                 slots[slot] = (int32_t)++p->symbols;
             }
             p->tokens[token++] = slots[slot] - 1;
@@ -41,12 +41,12 @@ static int NAME(number_symbols)(NAME(Pass) *p, Arena *arena, int has_full_table)
 /* Put chunks into groups whose rows stay in the second cache until they have made gradients of weights; a pass that goes
    back later has but one. A group has some chunks at least, so that all threads have something to do. */
 static int NAME(make_groups)(NAME(Pass) *p, Arena *arena) {
-    p->group_chunk = TAKE(arena, long, p->chunks + 2);
-    p->group_after = TAKE(arena, long, p->chunks + 2);
+    p->group_chunk = TAKE(arena, int64_t, p->chunks + 2);
+    p->group_after = TAKE(arena, int64_t, p->chunks + 2);
     if (!p->group_chunk || !p->group_after) return OUT_OF_MEMORY;
     p->group_chunk[0] = 0;
-    for (long ch = 0; ch <= p->chunks; ch++) {
-        long first = p->group_chunk[p->groups], rows = p->chunk_base[ch] - p->chunk_base[first];
+    for (int64_t ch = 0; ch <= p->chunks; ch++) {
+        int64_t first = p->group_chunk[p->groups], rows = p->chunk_base[ch] - p->chunk_base[first];
         int is_full = p->goes_back && rows >= GROUP_ROWS && ch - first >= GROUP_CHUNKS;
         if (ch < p->chunks && !is_full) continue;
         if (ch > first || p->groups == 0) p->group_chunk[++p->groups] = ch;
@@ -58,25 +58,25 @@ static int NAME(make_groups)(NAME(Pass) *p, Arena *arena) {
 /* Sort the batch, cut it into chunks, and say where the rows lie. */
 static int NAME(lay_out)(NAME(Pass) *p, Arena *arena) {
     const Batch *batch = &p->batch;
-    long B = p->B = (long)batch->count, size = chunk_size(B);
+    int64_t B = p->B = batch->count, size = chunk_size(B);
     size_t mark = arena_mark(p->arenas[1]);
     Keyed *sorted = TAKE(p->arenas[1], Keyed, B);
-    p->order = TAKE(arena, long, B);
-    p->length = TAKE(arena, long, B);
+    p->order = TAKE(arena, int64_t, B);
+    p->length = TAKE(arena, int64_t, B);
     p->chunks = (B + size - 1) / size;
-    p->chunk_first = TAKE(arena, long, p->chunks + 1);
-    p->chunk_base = TAKE(arena, long, p->chunks + 1);
+    p->chunk_first = TAKE(arena, int64_t, p->chunks + 1);
+    p->chunk_base = TAKE(arena, int64_t, p->chunks + 1);
     if (!sorted || !p->order || !p->length || !p->chunk_first || !p->chunk_base) return OUT_OF_MEMORY;
-    for (long b = 0; b < B; b++) sorted[b] = (Keyed){-batch->lengths[b], b};
+    for (int64_t b = 0; b < B; b++) sorted[b] = (Keyed){-batch->lengths[b], b};
     qsort(sorted, (size_t)B, sizeof(Keyed), compare_keyed);
     p->N = 0;
-    for (long rank = 0; rank < B; rank++) {
+    for (int64_t rank = 0; rank < B; rank++) {
         if (rank % size == 0) {
             p->chunk_first[rank / size] = rank;
             p->chunk_base[rank / size] = p->N;
         }
         p->order[rank] = sorted[rank].place;
-        p->length[rank] = (long)-sorted[rank].key;
+        p->length[rank] = -sorted[rank].key;
         p->N += p->length[rank];
     }
     p->chunk_first[p->chunks] = B;
@@ -88,31 +88,31 @@ static int NAME(lay_out)(NAME(Pass) *p, Arena *arena) {
 
 /* Which rows have one before them, where steps lie in the backward direction, and which symbols they read. */
 static int NAME(relate_rows)(NAME(Pass) *p, Arena *arena) {
-    long N = p->N, after = 0, directions = (long)p->model->directions;
+    int64_t N = p->N, after = 0, directions = p->model->directions;
     size_t mark = arena_mark(p->arenas[1]);
-    long *start = TAKE(p->arenas[1], long, p->longest + 1);
+    int64_t *start = TAKE(p->arenas[1], int64_t, p->longest + 1);
     int complete = !!start;
     if (directions == 2) complete &= !!(p->reversed = TAKE(arena, int32_t, N));
     if (p->keeps) complete &= (p->row_after = TAKE(arena, int32_t, N)) && (p->row_before = TAKE(arena, int32_t, N));
-    for (long d = 0; d < directions && !p->reads_vectors; d++) complete &= !!(p->symbol[d] = TAKE(arena, int32_t, N));
+    for (int64_t d = 0; d < directions && !p->reads_vectors; d++) complete &= !!(p->symbol[d] = TAKE(arena, int32_t, N));
     if (!complete) return OUT_OF_MEMORY;
-    for (long ch = 0, group = 0; ch < p->chunks; ch++) {
+    for (int64_t ch = 0, group = 0; ch < p->chunks; ch++) {
         if (ch == p->group_chunk[group + 1]) group++;
         if (ch == p->group_chunk[group]) p->group_after[group] = after;
-        long first = p->chunk_first[ch], all = p->chunk_first[ch + 1] - first, base = p->chunk_base[p->group_chunk[group]];
-        long row = p->chunk_base[ch], steps = all ? p->length[first] : 0;
-        for (long t = 0, alive = all; t < steps; t++, row += alive) {
+        int64_t first = p->chunk_first[ch], all = p->chunk_first[ch + 1] - first, base = p->chunk_base[p->group_chunk[group]];
+        int64_t row = p->chunk_base[ch], steps = all ? p->length[first] : 0;
+        for (int64_t t = 0, alive = all; t < steps; t++, row += alive) {
             while (p->length[first + alive - 1] <= t) alive--;
             start[t] = row;
-            for (long i = 0; i < alive && t && p->keeps; i++) {
+            for (int64_t i = 0; i < alive && t && p->keeps; i++) {
                 p->row_after[after] = (int32_t)(row + i - base);
                 p->row_before[after++] = (int32_t)(start[t - 1] + i - base);
             }
         }
-        for (long t = 0, alive = all; t < steps; t++) {
+        for (int64_t t = 0, alive = all; t < steps; t++) {
             while (p->length[first + alive - 1] <= t) alive--;
-            for (long i = 0; i < alive; i++) {
-                long last = p->length[first + i] - 1, at = start[t] + i;
+            for (int64_t i = 0; i < alive; i++) {
+                int64_t last = p->length[first + i] - 1, at = start[t] + i;
                 if (p->reversed) p->reversed[at] = (int32_t)(start[last - t] + i - base);
                 if (p->reads_vectors) continue;
                 const int32_t *tokens = p->tokens + p->first_token[p->order[first + i]];
@@ -129,7 +129,7 @@ static int NAME(relate_rows)(NAME(Pass) *p, Arena *arena) {
 /* Buffers that all chunks share, each its rows of them. */
 static int NAME(take_buffers)(NAME(Pass) *p, Arena *arena) {
     NAME(Weights) *w = p->weights;
-    long N = p->group_rows, W = w->W, D = w->directions * W, B = p->B;
+    int64_t N = p->group_rows, W = w->W, D = w->directions * W, B = p->B;
     int complete = 1, drops_between = p->batch.keys && p->batch.drop_layers;
     p->x = TAKE(arena, REAL *, w->layers + 1);
     if (!p->x) return OUT_OF_MEMORY;
@@ -137,7 +137,7 @@ static int NAME(take_buffers)(NAME(Pass) *p, Arena *arena) {
     if (w->model->poolings) {
         complete &= !!(p->pooled = TAKE_REALS(arena, B * w->pooled_width));
         complete &= !!(p->logits = TAKE_REALS(arena, B * w->padded_classes));
-        for (long k = 0; k < w->model->poolings; k++) {
+        for (int64_t k = 0; k < w->model->poolings; k++) {
             NAME(Attention) *a = &w->attention[k];
             if (w->model->pooling[k] != POOL_ATTENTION) continue;
             complete &= (a->largest = TAKE_REALS(arena, B)) && (a->total = TAKE_REALS(arena, B));
@@ -145,23 +145,23 @@ static int NAME(take_buffers)(NAME(Pass) *p, Arena *arena) {
     }
     if (!p->keeps) return complete ? OK : OUT_OF_MEMORY;
     complete &= !!(p->d_pooled = TAKE_REALS(arena, B * w->pooled_width));
-    for (long i = 0; i < w->layers * w->directions; i++) {
+    for (int64_t i = 0; i < w->layers * w->directions; i++) {
         NAME(Layer) *layer = &w->layer[i];
         complete &= (layer->gates = TAKE_REALS(arena, N * w->gate_width)) && (layer->h = TAKE_REALS(arena, N * W));
         if (p->batch.keys && p->batch.drop_states) complete &= !!(layer->masked = TAKE_REALS(arena, N * W));
         if (w->model->cell != CELL_LSTM || p->goes_back) continue;
         complete &= (layer->c = TAKE_REALS(arena, N * W)) && (layer->tanh_c = TAKE_REALS(arena, N * W));
     }
-    for (long layer = 1; layer <= w->layers; layer++)
+    for (int64_t layer = 1; layer <= w->layers; layer++)
         if (layer < w->layers || p->needs_top) {
             int alias = w->directions == 1 && !(layer < w->layers && drops_between);
             complete &= !!(p->x[layer] = alias ? w->layer[(layer - 1) * w->directions].h : TAKE_REALS(arena, N * D));
         }
     if (p->reads_vectors) complete &= !!(p->x0 = TAKE_REALS(arena, N * p->input_width));
     if (p->wants_inputs) complete &= !!(p->d_inputs = TAKE_REALS(arena, N * p->input_width));
-    for (long k = 0; k < w->model->poolings; k++) {
+    for (int64_t k = 0; k < w->model->poolings; k++) {
         NAME(Attention) *a = &w->attention[k];
-        long padded = NAME(pad)(w->directions * w->H);
+        int64_t padded = NAME(pad)(w->directions * w->H);
         if (w->model->pooling[k] != POOL_ATTENTION) continue;
         complete &= (a->hidden = TAKE_REALS(arena, N * padded)) && (a->d_hidden = TAKE_REALS(arena, N * padded));
         complete &= !!(a->score = TAKE_REALS(arena, N));
@@ -172,10 +172,10 @@ static int NAME(take_buffers)(NAME(Pass) *p, Arena *arena) {
 /* Read the inputs of a chunk's rows, where they are vectors: those of ids, or features; and drop some. */
 static void NAME(read_inputs)(const NAME(Pass) *p, const NAME(Chunk) *chunk) {
     const NAME(Weights) *w = p->weights;
-    long E = (long)w->model->input;
-    for (long t = 0; t < chunk->steps; t++)
-        for (long i = 0; i < chunk->alive[t]; i++) {
-            long b = p->order[chunk->first + i], row = chunk->start[t] + i;
+    int64_t E = w->model->input;
+    for (int64_t t = 0; t < chunk->steps; t++)
+        for (int64_t i = 0; i < chunk->alive[t]; i++) {
+            int64_t b = p->order[chunk->first + i], row = chunk->start[t] + i;
             int64_t place = p->batch.starts[b] + t;
             REAL *to = chunk->x0 + row * p->input_width;
             const REAL *from = (const REAL *)p->batch.values + place * E;
@@ -187,32 +187,32 @@ static void NAME(read_inputs)(const NAME(Pass) *p, const NAME(Chunk) *chunk) {
         }
 }
 
-static REAL *NAME(shift)(REAL *buffer, long numbers) { return buffer ? buffer + numbers : NULL; }
+static REAL *NAME(shift)(REAL *buffer, int64_t numbers) { return buffer ? buffer + numbers : NULL; }
 
 /* Make a chunk's buffers: its rows of what all share, and others from the memory of the thread. */
-static int NAME(bind)(NAME(Pass) *p, long number, Arena *arena, NAME(Chunk) *chunk) {
+static int NAME(bind)(NAME(Pass) *p, int64_t number, Arena *arena, NAME(Chunk) *chunk) {
     const NAME(Weights) *w = p->weights;
-    long first = p->chunk_first[number], base = p->chunk_base[number], rows = p->chunk_base[number + 1] - base;
-    long at = base - p->chunk_base[p->group_chunk[p->group]];
-    long count = p->chunk_first[number + 1] - first, steps = count ? p->length[first] : 0, W = w->W, D = w->directions * W;
+    int64_t first = p->chunk_first[number], base = p->chunk_base[number], rows = p->chunk_base[number + 1] - base;
+    int64_t at = base - p->chunk_base[p->group_chunk[p->group]];
+    int64_t count = p->chunk_first[number + 1] - first, steps = count ? p->length[first] : 0, W = w->W, D = w->directions * W;
     *chunk = (NAME(Chunk)){.first = first, .count = count, .base = base, .at = at, .rows = rows, .steps = steps};
     chunk->alive = TAKE(arena, int32_t, steps);
     chunk->start = TAKE(arena, int32_t, steps);
     chunk->layer = TAKE(arena, NAME(Layer), w->layers * w->directions);
     chunk->x = TAKE(arena, REAL *, w->layers + 1);
-    long padded = NAME(pad)(w->directions * w->H), room = 4 * count * W + 2 * TILE_ROWS * (D + p->input_width) + 4 * D;
+    int64_t padded = NAME(pad)(w->directions * w->H), room = 4 * count * W + 2 * TILE_ROWS * (D + p->input_width) + 4 * D;
     if (!p->keeps && rows * (padded + 1) > room) room = rows * (padded + 1);
     chunk->scratch = TAKE_REALS(arena, room);
     if (!chunk->alive || !chunk->start || !chunk->layer || !chunk->x || !chunk->scratch) return 0;
-    long alive = count, row = 0;
-    for (long t = 0; t < steps; t++) {
+    int64_t alive = count, row = 0;
+    for (int64_t t = 0; t < steps; t++) {
         while (p->length[first + alive - 1] <= t) alive--;
         chunk->alive[t] = (int32_t)alive;
         chunk->start[t] = (int32_t)row;
         row += alive;
     }
     int complete = 1;
-    for (long i = 0; i < w->layers * w->directions; i++) {
+    for (int64_t i = 0; i < w->layers * w->directions; i++) {
         NAME(Layer) *layer = &chunk->layer[i];
         *layer = w->layer[i];
         layer->gates = NAME(shift)(layer->gates, at * w->gate_width);
@@ -226,8 +226,8 @@ static int NAME(bind)(NAME(Pass) *p, long number, Arena *arena, NAME(Chunk) *chu
         if (w->model->cell == CELL_LSTM && !layer->tanh_c && p->goes_back)
             complete &= !!(layer->tanh_c = TAKE_REALS(arena, rows * W));
     }
-    for (long layer = 0; layer <= w->layers; layer++) chunk->x[layer] = NAME(shift)(p->x[layer], at * D);
-    for (long layer = 1; layer <= w->layers && !p->keeps; layer++)
+    for (int64_t layer = 0; layer <= w->layers; layer++) chunk->x[layer] = NAME(shift)(p->x[layer], at * D);
+    for (int64_t layer = 1; layer <= w->layers && !p->keeps; layer++)
         if (layer < w->layers || p->needs_top)
             complete &= !!(chunk->x[layer] = w->directions == 1 ? chunk->layer[layer - 1].h : TAKE_REALS(arena, rows * D));
     if (p->reads_vectors) {
@@ -244,7 +244,7 @@ static int NAME(bind)(NAME(Pass) *p, long number, Arena *arena, NAME(Chunk) *chu
 
 /* ---- Jobs ---- */
 
-static void NAME(pack_job)(void *context, long job, int thread) {
+static void NAME(pack_job)(void *context, int64_t job, int thread) {
     NAME(Pass) *p = context;
     NAME(Weights) *w = p->weights;
     (void)thread;
@@ -252,14 +252,14 @@ static void NAME(pack_job)(void *context, long job, int thread) {
         if (p->packs) NAME(pack_rest)(w);
         return;
     }
-    long pieces = NAME(pack_pieces)(w), piece = job % pieces, block = job / pieces % w->blocks, i = job / pieces / w->blocks;
-    long j0 = piece * PIECE, j1 = j0 + PIECE;
+    int64_t pieces = NAME(pack_pieces)(w), piece = job % pieces, block = job / pieces % w->blocks, i = job / pieces / w->blocks;
+    int64_t j0 = piece * PIECE, j1 = j0 + PIECE;
     if (j1 > w->W) j1 = w->W;
     if (p->packs) NAME(pack_block)(w, i / w->directions, i % w->directions, block, j0, j1);
     if (p->fills_table && i < w->directions) NAME(fill_table)(w, i, block, j0, j1, p->symbols, p->vectors);
 }
 
-static void NAME(chunk_job)(void *context, long job, int thread) {
+static void NAME(chunk_job)(void *context, int64_t job, int thread) {
     NAME(Pass) *p = context;
     Arena *arena = p->arenas[1 + thread];
     size_t mark = arena_mark(arena);
@@ -272,7 +272,7 @@ static void NAME(chunk_job)(void *context, long job, int thread) {
     arena_release(arena, mark);
 }
 
-static void NAME(gradient_job)(void *context, long job, int thread) {
+static void NAME(gradient_job)(void *context, int64_t job, int thread) {
     NAME(Pass) *p = context;
     const NAME(Weights) *w = p->weights;
     Arena *arena = p->arenas[1 + thread];
@@ -282,19 +282,19 @@ static void NAME(gradient_job)(void *context, long job, int thread) {
         if (p->model->vocab && p->group == 0) memset(p->model->d_embedding, 0, (size_t)(p->model->vocab * p->model->input) * sizeof(REAL));
         done = NAME(head_gradients)(p, arena);
     } else {
-        long pieces = NAME(pack_pieces)(w), piece = (job - 1) % pieces, block = (job - 1) / pieces % w->blocks;
-        long i = (job - 1) / pieces / w->blocks, j0 = piece * PIECE, j1 = j0 + PIECE;
+        int64_t pieces = NAME(pack_pieces)(w), piece = (job - 1) % pieces, block = (job - 1) / pieces % w->blocks;
+        int64_t i = (job - 1) / pieces / w->blocks, j0 = piece * PIECE, j1 = j0 + PIECE;
         done = NAME(layer_gradients)(p, i / w->directions, i % w->directions, block, j0, j1 < w->W ? j1 : w->W, arena);
     }
     if (!done) atomic_store(&p->failed, 1);
     arena_release(arena, mark);
 }
 
-static void NAME(vector_job)(void *context, long job, int thread) {
+static void NAME(vector_job)(void *context, int64_t job, int thread) {
     NAME(Pass) *p = context;
     Arena *arena = p->arenas[1 + thread];
     size_t mark = arena_mark(arena);
-    long u = job * SYMBOLS_AT_ONCE, end = u + SYMBOLS_AT_ONCE < p->symbols ? u + SYMBOLS_AT_ONCE : p->symbols;
+    int64_t u = job * SYMBOLS_AT_ONCE, end = u + SYMBOLS_AT_ONCE < p->symbols ? u + SYMBOLS_AT_ONCE : p->symbols;
     if (!NAME(vector_gradients)(p, u, end, arena)) atomic_store(&p->failed, 1);
     arena_release(arena, mark);
 }
@@ -302,20 +302,20 @@ static void NAME(vector_job)(void *context, long job, int thread) {
 /* The gradients of inputs that were vectors: added up for ids, put in their places for features. */
 static void NAME(scatter_inputs)(NAME(Pass) *p) {
     const Model *model = p->model;
-    long E = (long)model->input;
-    for (long ch = p->group_chunk[p->group]; ch < p->group_chunk[p->group + 1]; ch++)
-        for (long t = 0, row = p->chunk_base[ch] - NAME(group_base)(p), alive = 1; alive; t++) {
+    int64_t E = model->input;
+    for (int64_t ch = p->group_chunk[p->group]; ch < p->group_chunk[p->group + 1]; ch++)
+        for (int64_t t = 0, row = p->chunk_base[ch] - NAME(group_base)(p), alive = 1; alive; t++) {
             alive = 0;
-            for (long r = p->chunk_first[ch]; r < p->chunk_first[ch + 1] && p->length[r] > t; r++, row++, alive++) {
+            for (int64_t r = p->chunk_first[ch]; r < p->chunk_first[ch + 1] && p->length[r] > t; r++, row++, alive++) {
                 const REAL *from = p->d_inputs + row * p->input_width;
                 if (!model->vocab) {
                     memcpy((REAL *)p->gradients->inputs + (p->batch.starts[p->order[r]] + t) * E, from,
                            (size_t)E * sizeof(REAL));
                     continue;
                 }
-                long id = p->symbol_id[p->tokens[p->first_token[p->order[r]] + t]];
+                int64_t id = p->symbol_id[p->tokens[p->first_token[p->order[r]] + t]];
                 REAL *to = (REAL *)model->d_embedding + id * E;
-                for (long j = 0; j < E && id; j++) to[j] += from[j]; /* the vector of the padding is no weight */
+                for (int64_t j = 0; j < E && id; j++) to[j] += from[j]; /* the vector of the padding is no weight */
             }
         }
 }
@@ -331,9 +331,9 @@ static NAME(Pass) *NAME(new_pass)(Workspace *workspace, const Model *model, cons
     p->batch = *batch;
     p->arenas = workspace->arenas;
     workspace->pass = p;
-    for (long k = 0; k < model->poolings; k++) p->needs_top |= model->pooling[k] == POOL_ATTENTION;
+    for (int64_t k = 0; k < model->poolings; k++) p->needs_top |= model->pooling[k] == POOL_ATTENTION;
     p->needs_top |= model->poolings == 0;
-    p->input_width = NAME(pad)((long)model->input);
+    p->input_width = NAME(pad)(model->input);
     return p;
 }
 
@@ -348,7 +348,7 @@ static int NAME(begin)(NAME(Pass) *p, const NAME(Weights) *packed) {
 /* Pack the weights, or take those that are ready; make a table of the symbols that occur, unless there is one. */
 static int NAME(ready_weights)(NAME(Pass) *p, const NAME(Weights) *packed, int threads) {
     Arena *arena = p->arenas[0];
-    long E = (long)p->model->input, directions = (long)p->model->directions, layers = (long)p->model->layers;
+    int64_t E = p->model->input, directions = p->model->directions, layers = p->model->layers;
     NAME(Weights) *w = p->weights = TAKE(arena, NAME(Weights), 1);
     if (!w) return OUT_OF_MEMORY;
     p->packs = !packed;
@@ -360,12 +360,12 @@ static int NAME(ready_weights)(NAME(Pass) *p, const NAME(Weights) *packed, int t
         if (!w->layer || !w->attention) return OUT_OF_MEMORY;
         memcpy(w->layer, packed->layer, sizeof(NAME(Layer)) * (size_t)(layers * directions));
         memcpy(w->attention, packed->attention, sizeof(NAME(Attention)) * (size_t)p->model->poolings);
-        for (long d = 0; d < directions && p->fills_table; d++)
+        for (int64_t d = 0; d < directions && p->fills_table; d++)
             if (!(w->layer[d].table = TAKE_REALS(arena, p->symbols * w->gate_width))) return OUT_OF_MEMORY;
     } else if (!NAME(weights_room)(w, p->model, arena, p->keeps, p->fills_table ? p->symbols : 0)) return OUT_OF_MEMORY;
     if (p->fills_table) {
         if (!(p->vectors = TAKE_REALS(arena, p->symbols * E))) return OUT_OF_MEMORY;
-        for (long u = 0; u < p->symbols; u++)
+        for (int64_t u = 0; u < p->symbols; u++)
             memcpy(p->vectors + u * E, (const REAL *)p->model->embedding + p->symbol_id[u] * E, (size_t)E * sizeof(REAL));
     }
     if (p->packs || p->fills_table) team_run(threads, NAME(pack_jobs)(w), NAME(pack_job), p);
@@ -383,7 +383,7 @@ static int NAME(prepare)(NAME(Pass) *p, const NAME(Weights) *packed, int threads
 
 static int NAME(weight_gradients)(NAME(Pass) *p, int threads) {
     const NAME(Weights) *w = p->weights;
-    long jobs = 1 + w->layers * w->directions * w->blocks * NAME(pack_pieces)(w);
+    int64_t jobs = 1 + w->layers * w->directions * w->blocks * NAME(pack_pieces)(w);
     team_run(threads, jobs, NAME(gradient_job), p);
     if (p->symbol[0] && NAME(is_last_group)(p))
         team_run(threads, (p->symbols + SYMBOLS_AT_ONCE - 1) / SYMBOLS_AT_ONCE, NAME(vector_job), p);
@@ -394,7 +394,7 @@ static int NAME(weight_gradients)(NAME(Pass) *p, int threads) {
 /* Go through the chunks of one group after the other; where there is a way back, make gradients of weights of each. */
 static int NAME(run_groups)(NAME(Pass) *p, int threads) {
     for (p->group = 0; p->group < p->groups; p->group++) {
-        long first = p->group_chunk[p->group], last = p->group_chunk[p->group + 1];
+        int64_t first = p->group_chunk[p->group], last = p->group_chunk[p->group + 1];
         p->group_rows = p->chunk_base[last] - p->chunk_base[first];
         team_run(threads, last - first, NAME(chunk_job), p);
         if (atomic_load(&p->failed)) return OUT_OF_MEMORY;

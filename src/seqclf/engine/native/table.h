@@ -1,7 +1,7 @@
 /* What this build offers, with two small calls for answers and for tests. */
 
 static void NAME(softmax_rows)(int64_t rows, int64_t classes, void *values) {
-    for (int64_t i = 0; i < rows; i++) NAME(softmax)((long)classes, (REAL *)values + i * classes);
+    for (int64_t i = 0; i < rows; i++) NAME(softmax)(classes, (REAL *)values + i * classes);
 }
 
 /* count is a multiple of 16. */

@@ -67,11 +67,11 @@ static struct Team {
     int started;              /* threads besides the caller */
     Mutex mutex;
     Condition work, done;
-    atomic_long round;        /* counts batches of jobs; its low byte says how many threads a batch is for */
+    _Atomic int64_t round;        /* counts batches of jobs; its low byte says how many threads a batch is for */
     atomic_int in_pass;       /* whether another batch may follow soon */
     atomic_int busy;          /* threads that may still work on the batch */
-    atomic_long next;         /* the next job */
-    long jobs;
+    _Atomic int64_t next;         /* the next job */
+    int64_t jobs;
     JobFunction function;
     void *context;
 } team = {.mutex = MUTEX_INIT, .work = CONDITION_INIT, .done = CONDITION_INIT};
@@ -83,12 +83,12 @@ __attribute__((constructor)) static void watch_forks(void) { pthread_atfork(NULL
 #endif
 
 static void do_jobs(int thread) {
-    for (long job; (job = atomic_fetch_add(&team.next, 1)) < team.jobs;) team.function(team.context, job, thread);
+    for (int64_t job; (job = atomic_fetch_add(&team.next, 1)) < team.jobs;) team.function(team.context, job, thread);
 }
 
 static THREAD_RESULT serve(void *argument) {
     int thread = (int)(intptr_t)argument;
-    long seen = 0;
+    int64_t seen = 0;
     for (;;) {
         for (int look = 0; look < LOOKS && atomic_load(&team.in_pass) && atomic_load(&team.round) == seen; look++) PAUSE();
         if (atomic_load(&team.round) == seen) {
@@ -122,9 +122,9 @@ int team_begin(int threads) {
     return threads;
 }
 
-void team_run(int threads, long jobs, JobFunction function, void *context) {
+void team_run(int threads, int64_t jobs, JobFunction function, void *context) {
     if (threads < 2 || jobs < 2) {
-        for (long job = 0; job < jobs; job++) function(context, job, 0);
+        for (int64_t job = 0; job < jobs; job++) function(context, job, 0);
         return;
     }
     lock(&team.mutex);

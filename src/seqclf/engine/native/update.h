@@ -5,62 +5,62 @@
 typedef struct {
     const Update *update;
     Tensor *tensors;
-    long *first_piece; /* of each tensor, and how many there are in all */
+    int64_t *first_piece; /* of each tensor, and how many there are in all */
     double *squares;   /* by piece: the sum of the squared gradients, or 0 if no norm is wanted; NaN where one is not finite */
     double scale;
 } NAME(UpdateJob);
 
 static V NAME(square_root)(V x) {
-    for (long lane = 0; lane < LANES; lane++) x[lane] = REAL_IS_DOUBLE ? __builtin_sqrt(x[lane]) : __builtin_sqrtf((float)x[lane]);
+    for (int64_t lane = 0; lane < LANES; lane++) x[lane] = REAL_IS_DOUBLE ? __builtin_sqrt(x[lane]) : __builtin_sqrtf((float)x[lane]);
     return x;
 }
 
 /* Which tensor a piece is of, and where it begins in it; returns how many numbers it has. */
-static long NAME(locate)(const NAME(UpdateJob) *job, long piece, Tensor **tensor, long *start) {
-    long i = 0;
+static int64_t NAME(locate)(const NAME(UpdateJob) *job, int64_t piece, Tensor **tensor, int64_t *start) {
+    int64_t i = 0;
     while (job->first_piece[i + 1] <= piece) i++;
     *tensor = &job->tensors[i];
     *start = (piece - job->first_piece[i]) * UPDATE_PIECE;
-    return (*tensor)->count - *start < UPDATE_PIECE ? (long)(*tensor)->count - *start : UPDATE_PIECE;
+    return (*tensor)->count - *start < UPDATE_PIECE ? (*tensor)->count - *start : UPDATE_PIECE;
 }
 
-static void NAME(square_job)(void *context, long piece, int thread) {
+static void NAME(square_job)(void *context, int64_t piece, int thread) {
     NAME(UpdateJob) *job = context;
     Tensor *tensor;
-    long start, count = NAME(locate)(job, piece, &tensor, &start);
+    int64_t start, count = NAME(locate)(job, piece, &tensor, &start);
     const REAL *gradient = (const REAL *)tensor->gradient + start;
     (void)thread;
     double sum = 0;
     if (!job->update->largest_norm) { /* then it is enough to know whether all are finite: 0 times others is NaN */
         V zeros = {0};
-        long j = 0;
+        int64_t j = 0;
         for (; j + LANES <= count; j += LANES) zeros += NAME(load)(gradient + j) * 0;
-        for (long lane = 0; lane < LANES; lane++) sum += zeros[lane];
+        for (int64_t lane = 0; lane < LANES; lane++) sum += zeros[lane];
         for (; j < count; j++) sum += gradient[j] * 0;
         job->squares[piece] = sum;
         return;
     }
     double lanes[8] = {0}; /* eight sums, whatever the width of the vectors */
-    long j = 0;
+    int64_t j = 0;
     for (; j + 8 <= count; j += 8)
         for (int lane = 0; lane < 8; lane++) lanes[lane] += (double)gradient[j + lane] * (double)gradient[j + lane];
     for (; j < count; j++) lanes[j % 8] += (double)gradient[j] * (double)gradient[j];
     for (int lane = 0; lane < 8; lane++) sum += lanes[lane];
     if (sum - sum != 0) { /* squares of large doubles may overflow though the numbers are finite */
         int wrong = 0;
-        for (long i = 0; i < count; i++) wrong |= gradient[i] - gradient[i] != 0;
+        for (int64_t i = 0; i < count; i++) wrong |= gradient[i] - gradient[i] != 0;
         sum = wrong ? NAN : DBL_MAX;
     }
     job->squares[piece] = sum;
 }
 
 /* Update `count` numbers that lie one after the other, a vector at a time. */
-static void NAME(update_numbers)(const Update *u, REAL scale, REAL step_size, REAL root, int is_first, long count, REAL *weight,
+static void NAME(update_numbers)(const Update *u, REAL scale, REAL step_size, REAL root, int is_first, int64_t count, REAL *weight,
                                  const REAL *gradient, REAL *average, REAL *square) {
     const REAL decay = (REAL)u->weight_decay, rate = (REAL)u->learning_rate, beta1 = (REAL)u->beta1, beta2 = (REAL)u->beta2;
     const REAL kept = (REAL)(1 - u->learning_rate * u->weight_decay), fresh1 = (REAL)(1 - u->beta1), fresh2 = (REAL)(1 - u->beta2);
     const REAL epsilon = (REAL)u->epsilon, dampened = (REAL)(1 - u->dampening);
-    for (long j = 0; j < count; j += LANES) {
+    for (int64_t j = 0; j < count; j += LANES) {
         V g = AT(gradient) * scale, w = AT(weight);
         if (u->kind == UPDATE_ADAMW) w = w * kept;
         else if (decay != 0) g = g + decay * w;
@@ -80,11 +80,11 @@ static void NAME(update_numbers)(const Update *u, REAL scale, REAL step_size, RE
     }
 }
 
-static void NAME(update_job)(void *context, long piece, int thread) {
+static void NAME(update_job)(void *context, int64_t piece, int thread) {
     NAME(UpdateJob) *job = context;
     const Update *u = job->update;
     Tensor *tensor;
-    long start, count = NAME(locate)(job, piece, &tensor, &start), whole = count / LANES * LANES;
+    int64_t start, count = NAME(locate)(job, piece, &tensor, &start), whole = count / LANES * LANES;
     REAL *weight = (REAL *)tensor->weight + start, *average = tensor->average ? (REAL *)tensor->average + start : NULL;
     REAL *square = tensor->square ? (REAL *)tensor->square + start : NULL;
     const REAL *gradient = (const REAL *)tensor->gradient + start;
@@ -110,19 +110,19 @@ static int NAME(update)(const Update *update, Tensor *tensors, int64_t count, Wo
     Arena *arena = workspace->arenas[0];
     arena_reset(arena);
     NAME(UpdateJob) job = {.update = update, .tensors = tensors, .scale = 1};
-    job.first_piece = TAKE(arena, long, count + 1);
+    job.first_piece = TAKE(arena, int64_t, count + 1);
     if (!job.first_piece) return OUT_OF_MEMORY;
-    long pieces = 0;
+    int64_t pieces = 0;
     for (int64_t i = 0; i < count; i++) {
         job.first_piece[i] = pieces;
-        pieces += (long)((tensors[i].count + UPDATE_PIECE - 1) / UPDATE_PIECE);
+        pieces += ((tensors[i].count + UPDATE_PIECE - 1) / UPDATE_PIECE);
     }
     job.first_piece[count] = pieces;
     if (!(job.squares = TAKE(arena, double, pieces))) return OUT_OF_MEMORY;
     threads = team_begin(pieces >= 4 ? threads : 1);
     team_run(threads, pieces, NAME(square_job), &job);
     double sum = 0;
-    for (long piece = 0; piece < pieces; piece++) sum += job.squares[piece];
+    for (int64_t piece = 0; piece < pieces; piece++) sum += job.squares[piece];
     if (sum != sum) {
         team_end(threads);
         return NOT_FINITE;
