@@ -780,3 +780,18 @@ def test_exp_sigmoid_and_tanh_are_good_to_a_few_ulps(dtype: Any, ulps: int) -> N
             assert float(error[finite].max()) <= ulps, (name, x[finite][error[finite].argmax()])
             assert np.isnan(one[~finite]).all()
         assert np.array_equal(np.signbit(found[2])[finite], np.signbit(x)[finite])
+
+
+def test_tiny_numbers_count_whatever_the_mode_of_the_processor() -> None:
+    """Threads have a mode each, so one that takes tiny numbers for zero would differ from the others."""
+    model = small().float().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1e-19)  # products are then denormal
+    expected = run_batch(model, IDS)
+    try:
+        assert torch.set_flush_denormal(True) or pytest.skip("this processor has no such mode")
+        assert torch.equal(run_batch(model, IDS), expected)
+        assert float(torch.tensor([1e-39]) * 1.0) == 0.0  # and the mode is as it was
+    finally:
+        torch.set_flush_denormal(False)

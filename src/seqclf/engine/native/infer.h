@@ -180,7 +180,7 @@ static void NAME(sort_sequences)(const NAME(Pass) *p, int64_t *places, int64_t c
         }
         NAME(sort_sequences)(p, places, less, t, direction);
         NAME(sort_sequences)(p, places + more, count - more, t, direction);
-        if (pivot < 0 || t >= 255) return; /* all ended; or so int64_t that more sharing is not worth the search */
+        if (pivot < 0 || t >= 255) return; /* all ended; or so long that more sharing is not worth the search */
         places += less;
         count = more - less;
         t++;

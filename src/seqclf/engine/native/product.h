@@ -50,7 +50,7 @@ static INLINE void NAME(tile)(const int rows, const int nv, int64_t K, const REA
         for (int v = 0; v < nv; v++) NAME(store)(c + i * ldc + v * LANES, sum[i][v]);
 }
 
-/* One row by up to four panels at once: enough sums under way to hide how int64_t an addition takes. */
+/* One row by up to four panels at once: enough sums under way to hide how long an addition takes. */
 static INLINE void NAME(wide_tile)(const int panels, int64_t K, const REAL *a, const REAL *packed, REAL *c, int adds) {
     V sum[8];
 #pragma GCC unroll 8

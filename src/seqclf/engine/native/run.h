@@ -44,7 +44,7 @@ static int NAME(make_groups)(NAME(Pass) *p, Arena *arena) {
     p->group_chunk = TAKE(arena, int64_t, p->chunks + 2);
     p->group_after = TAKE(arena, int64_t, p->chunks + 2);
     if (!p->group_chunk || !p->group_after) return OUT_OF_MEMORY;
-    p->group_chunk[0] = 0;
+    p->group_chunk[0] = p->group_after[0] = 0;
     for (int64_t ch = 0; ch <= p->chunks; ch++) {
         int64_t first = p->group_chunk[p->groups], rows = p->chunk_base[ch] - p->chunk_base[first];
         int is_full = p->goes_back && rows >= GROUP_ROWS && ch - first >= GROUP_CHUNKS;

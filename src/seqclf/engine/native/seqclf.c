@@ -73,32 +73,58 @@ EXPORT int64_t seqclf_workspace_bytes(const Workspace *workspace) {
     return bytes;
 }
 
+/* A process may have told its processor to take tiny numbers for zero, each thread for itself: then threads would differ. So
+   the caller computes with all numbers, as the other threads do, and has its own mode back afterwards. */
+#if defined(__x86_64__)
+static unsigned take_all_numbers(void) {
+    unsigned before = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(before & ~0x8040u); /* flush to zero, denormals are zero */
+    return before;
+}
+static void restore_mode(unsigned before) { __builtin_ia32_ldmxcsr(before); }
+typedef unsigned Mode;
+#elif defined(__aarch64__)
+typedef uint64_t Mode;
+static Mode take_all_numbers(void) {
+    Mode before;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+    __asm__ volatile("msr fpcr, %0" : : "r"(before & ~((Mode)1 << 24)));
+    return before;
+}
+static void restore_mode(Mode before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
+#else
+typedef int Mode;
+static Mode take_all_numbers(void) { return 0; }
+static void restore_mode(Mode before) { (void)before; }
+#endif
+
 /* `kind` is 2 * set + 1 for double, 2 * set for float. */
 #define KERNELS (sets[kind / 2].kernels[kind % 2])
+#define CALL(call) Mode mode = take_all_numbers(); int status = KERNELS->call; restore_mode(mode); return status
 
 EXPORT int seqclf_train(int kind, const Model *model, const Batch *batch, const Objective *objective, const Outputs *outputs,
                         Workspace *workspace, int threads) {
-    return KERNELS->train(model, batch, objective, outputs, workspace, threads);
+    CALL(train(model, batch, objective, outputs, workspace, threads));
 }
 EXPORT int seqclf_forward(int kind, const Model *model, const Batch *batch, const Outputs *outputs, Workspace *workspace,
                           int threads, int keeps, int wants_inputs) {
-    return KERNELS->forward(model, batch, outputs, workspace, threads, keeps, wants_inputs);
+    CALL(forward(model, batch, outputs, workspace, threads, keeps, wants_inputs));
 }
 EXPORT int seqclf_backward(int kind, const Gradients *gradients, Workspace *workspace, int threads) {
-    return KERNELS->backward(gradients, workspace, threads);
+    CALL(backward(gradients, workspace, threads));
 }
 EXPORT int seqclf_pack(int kind, const Model *model, Workspace *workspace, int threads, int full_table) {
-    return KERNELS->pack(model, workspace, threads, full_table);
+    CALL(pack(model, workspace, threads, full_table));
 }
 EXPORT int seqclf_infer(int kind, const Workspace *packed, const Batch *batch, const Outputs *outputs, Workspace *workspace,
                         int threads) {
-    return KERNELS->infer(packed, batch, outputs, workspace, threads);
+    CALL(infer(packed, batch, outputs, workspace, threads));
 }
 EXPORT int seqclf_stream(int kind, const Workspace *packed, Workspace *state, const void *step, int64_t id, void *logits) {
-    return KERNELS->stream(packed, state, step, id, logits);
+    CALL(stream(packed, state, step, id, logits));
 }
 EXPORT int seqclf_update(int kind, const Update *update, Tensor *tensors, int64_t count, Workspace *workspace, int threads) {
-    return KERNELS->update(update, tensors, count, workspace, threads);
+    CALL(update(update, tensors, count, workspace, threads));
 }
 EXPORT void seqclf_softmax(int kind, int64_t rows, int64_t classes, void *values) { KERNELS->softmax(rows, classes, values); }
 EXPORT void seqclf_activations(int kind, int64_t count, const void *x, void *exp, void *sigmoid, void *tanh) {

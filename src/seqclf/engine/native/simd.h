@@ -1,7 +1,7 @@
 /* Vectors of REAL (float or double), as wide as the instruction set that this file is compiled for.
 
    Every operation acts on each lane alone, so results do not depend on the width: builds with 128, 256 and 512 bits give
-   equal bits, as int64_t as FMA is one rounding. Included once for each type, between definitions of REAL and REAL_IS_DOUBLE. */
+   equal bits, as long as FMA is one rounding. Included once for each type, between definitions of REAL and REAL_IS_DOUBLE. */
 
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
