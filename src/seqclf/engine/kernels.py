@@ -4,8 +4,7 @@ Legend: B sequences, N steps in all, T of the longest, E features of an input, H
 """
 
 import ctypes
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -200,16 +199,6 @@ class _Spare:
 spare = _Spare()
 
 
-@contextmanager
-def workspace_for(kernels: Library) -> Iterator[Workspace]:
-    """Lend a workspace to one pass."""
-    workspace = spare.take(kernels, torch.get_num_threads())
-    try:
-        yield workspace
-    finally:
-        spare.give_back(workspace)
-
-
 @dataclass(eq=False)
 class NativeBatch:
     """Sequences as the kernels see them.
@@ -332,11 +321,14 @@ class Packed:
         self.kernels, self._model = kernels, NativeModel(parts)
         self.parts, self.dtype = parts, self._model.dtype
         self.kind = kernels.kinds[KINDS[self.dtype]]
-        self._workspace = Workspace(kernels, torch.get_num_threads())
-        status = kernels.pack(
-            self.kind, self._model.address, self._workspace.address, torch.get_num_threads(), int(full_table)
-        )
+        threads = torch.get_num_threads()
+        self._workspace = spare.take(kernels, threads)
+        status = kernels.pack(self.kind, self._model.address, self._workspace.address, threads, int(full_table))
         check_status(status, 0)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_workspace"):
+            spare.give_back(self._workspace)
 
     def run(self, batch: NativeBatch) -> Tensor:
         """Return logits (B, C), pooled vectors or states, whichever the model ends with."""
@@ -354,12 +346,12 @@ class Packed:
         assert self.parts.head is not None
         return np.empty(self.parts.head.out_features, np.float32 if self.dtype == torch.float32 else np.float64)
 
-    def run_one(self, values: Tensor) -> npt.NDArray[Any]:
-        """Return the logits (C,) of one sequence, ids (T,) or features (T, E), which is not empty."""
+    def run_one(self, ids: list[int]) -> npt.NDArray[Any]:
+        """Return the logits (C,) of one sequence of ids, which is not empty."""
         logits = self.new_logits()
-        length = np.array([len(values)])
-        batch = CBatch(1, values.data_ptr(), _VALUE_TYPES[values.dtype], address_of(_START), address_of(length))
-        self._infer(batch, COutputs(logits=address_of(logits), longest=len(values)))
+        length, values = np.array([len(ids)], np.int64), np.array(ids, np.int64)
+        batch = CBatch(1, address_of(values), _VALUE_TYPES[torch.int64], address_of(_START), address_of(length))
+        self._infer(batch, COutputs(logits=address_of(logits)))
         return logits
 
     def run_prefixes(self, batch: NativeBatch) -> Tensor:
@@ -370,15 +362,17 @@ class Packed:
         return every
 
     def _infer(self, batch: CBatch, outputs: COutputs) -> None:
-        with workspace_for(self.kernels) as workspace:
-            status = self.kernels.infer(
-                self.kind,
-                self._workspace.address,
-                ctypes.addressof(batch),
-                ctypes.addressof(outputs),
-                workspace.address,
-                torch.get_num_threads(),
-            )
+        threads = torch.get_num_threads()
+        workspace = spare.take(self.kernels, threads)
+        status = self.kernels.infer(
+            self.kind,
+            self._workspace.address,
+            ctypes.addressof(batch),
+            ctypes.addressof(outputs),
+            workspace.address,
+            threads,
+        )
+        spare.give_back(workspace)
         check_status(status, self._model.struct.vocab)
 
 

@@ -74,7 +74,7 @@ def _choose_layout(encoder: nn.RNNBase, lengths: Tensor) -> Literal["padded", "p
 
 def _plan_native(model: Any) -> ExecutionPlan:
     head, pooling = model.head, model.pooling
-    if not 0 < len(model.parts.poolings) <= MOST_POOLINGS:
+    if not 0 < len(model.native_poolings) <= MOST_POOLINGS:
         why = f"the pooling, {type(pooling).__name__}, is left to torch"
     elif type(head) is not nn.Linear or head.bias is None:
         why = f"the head, {type(head).__name__}, is left to torch"
@@ -98,7 +98,7 @@ def _obstacles(model: Any) -> Iterator[str]:
         yield f"the weights lie on {model.device}, which torch's own kernels are for"
     if type(encoder) not in {nn.LSTM, nn.GRU, nn.RNN} or not encoder.bias or encoder.proj_size:
         yield f"the encoder, {type(encoder).__name__}, was replaced by one that the compiled kernels do not know"
-    if dtype not in {torch.float32, torch.float64} or any(one.dtype != dtype for one in model.parameters()):
+    if dtype not in {torch.float32, torch.float64} or any(one.dtype != dtype for one in _all_weights(model)):
         yield f"the weights are {str(dtype).removeprefix('torch.')}, or of several types, not float32 or float64"
     if torch.is_autocast_enabled("cpu"):
         yield "autocast is on"
@@ -145,6 +145,14 @@ def _training_obstacles(model: Any, is_subclass: bool) -> Iterator[str]:
         yield "anomaly mode watches autograd"
     if any(_has_hooks(parameter) for parameter in model.parameters()):
         yield "hooks of weights are for autograd to call"
+
+
+def _all_weights(model: Any) -> Iterator[Tensor]:
+    """Yield the weights that the kernels would read."""
+    yield from model.encoder.parameters(recurse=False)
+    yield from model.pooling.parameters()
+    if model.embedding is not None:
+        yield model.embedding.weight
 
 
 def _has_hooks(parameter: nn.Parameter) -> bool:

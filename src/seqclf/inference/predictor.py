@@ -119,7 +119,7 @@ class Predictor:
         ids = encode_one(sequence, vocabulary)
         if not ids:  # refused, skipped or taken for zeros, as everywhere
             return self._logits_of_store(encode_for(self._model, [sequence]))
-        logits: Floats = self._packed.run_one(torch.tensor(ids))
+        logits: Floats = self._packed.run_one(ids)
         return logits
 
     def _logits_of_store(self, store: Ragged) -> Floats:

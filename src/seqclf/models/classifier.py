@@ -265,7 +265,12 @@ class RNNClassifier(nn.Module):
     @property
     def parts(self) -> Parts:
         """What the compiled kernels need to know, from symbols to logits."""
-        return Parts(cast(nn.RNNBase, self.encoder), self.vectors, native_poolings(self.pooling), self.head)
+        return Parts(cast(nn.RNNBase, self.encoder), self.vectors, self.native_poolings, self.head)
+
+    @property
+    def native_poolings(self) -> tuple[tuple[str, nn.Module], ...]:
+        """The poolings as the compiled kernels know them; none where they do not."""
+        return native_poolings(self.pooling)
 
     def _run_native(
         self, parts: Parts, inputs: Tensor | PackedSequence, lengths: Tensor, dropout: Dropout | None

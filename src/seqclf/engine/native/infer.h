@@ -215,7 +215,9 @@ static int NAME(pack)(const Model *model, Workspace *workspace, int threads, int
     p->vectors = (REAL *)model->embedding;
     if (!NAME(weights_room)(w, model, workspace->arenas[0], 0, p->symbols)) return OUT_OF_MEMORY;
     w->has_full_table = p->fills_table;
-    threads = team_begin(threads);
+    if (threads > workspace->count - 1) threads = workspace->count - 1;
+    int64_t numbers = model->layers * model->directions * w->gate_width * (w->H + (p->fills_table ? model->vocab : 0));
+    threads = team_begin(numbers > 1 << 19 ? threads : 1); /* to wake others takes longer than a few weights */
     team_run(threads, NAME(pack_jobs)(w), NAME(pack_job), p);
     team_end(threads);
     return OK;
