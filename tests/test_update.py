@@ -91,7 +91,7 @@ def test_hooks_and_steps_of_a_users_own_are_called() -> None:
     assert can_update(optimizer)
     ExponentialLR(optimizer, 0.9)  # which wraps the step
     assert can_update(optimizer)
-    optimizer.step = lambda closure=None: None  # type: ignore[assignment, misc]
+    optimizer.step = lambda closure=None: None  # type: ignore[method-assign]
     assert not can_update(optimizer)
 
 

@@ -158,7 +158,7 @@ class Library:
                 self._numbers[name.decode()] = number
             number += 1
         self.sets = tuple(self._numbers)
-        self.use(os.environ.get("SEQCLF_INSTRUCTION_SET", self.sets[-1]))
+        self.use(os.environ.get("SEQCLF_INSTRUCTION_SET") or self.sets[-1])
 
     if TYPE_CHECKING:  # the functions of the library, each without its prefix
 

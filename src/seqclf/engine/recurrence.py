@@ -41,7 +41,7 @@ def run(
         starts,
         lengths.numpy(),
         None if dropout is None else dropout.keys.numpy(),
-        (0,) * 6 if dropout is None else dropout.thresholds,
+        (0, 0, 0, 0, 0, 0) if dropout is None else dropout.thresholds,
         truncate_steps,
     )
     weights = parts.weights()

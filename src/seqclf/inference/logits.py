@@ -23,20 +23,17 @@ Floats = npt.NDArray[np.floating[Any]]
 _BLOCK_STEPS = 1 << 18  # how many steps go to the kernels at once: enough for all threads, and a few MiB of memory
 _BLOCK_SEQUENCES = 1 << 14
 
+_NUMPY_TYPES = {torch.float64: np.float64, torch.float32: np.float32, torch.float16: np.float16}  # bfloat16 has none
+
 
 def compute_logits(model: RNNClassifier, sequences: Ragged, batch_size: int) -> Floats:
     """Return the logits (n, C), in the order of the sequences, NaN for those that the model skips."""
     check_int("batch_size", batch_size)
-    dtype = torch.empty(0, dtype=model.head.weight.dtype).numpy().dtype if _has_numpy_type(model) else np.float32
-    logits = np.full((len(sequences), model.num_classes), np.nan, dtype)
+    logits = np.full((len(sequences), model.num_classes), np.nan, _NUMPY_TYPES.get(model.head.weight.dtype, np.float32))
     wanted = np.flatnonzero(sequences.sizes.numpy() >= (0 if model.empty == "zero" else 1))
     for indices, _, found in run_batches(model, sequences, batch_size, wanted):
         logits[indices] = found
     return logits
-
-
-def _has_numpy_type(model: RNNClassifier) -> bool:
-    return model.head.weight.dtype != torch.bfloat16
 
 
 def run_batches(
@@ -63,12 +60,15 @@ def run_batches(
 
 def _run(model: RNNClassifier, batch: Batch, prefixes: bool) -> Floats:
     logits = (model.prefix_logits if prefixes else model)(batch.inputs, batch.lengths).cpu()
-    found: Floats = (logits if _has_numpy_type(model) else logits.float()).numpy()
+    found: Floats = (logits if logits.dtype in _NUMPY_TYPES else logits.float()).numpy()
     return found
 
 
 def _blocks(wanted: IndexArray, lengths: npt.NDArray[Any]) -> Iterator[IndexArray]:
     """Cut indices into blocks of about as many steps as go to the kernels at once."""
+    if len(wanted) == 1:
+        yield wanted
+        return
     ends = lengths[wanted].astype(np.int64).cumsum()
     start = 0
     while start < len(wanted):

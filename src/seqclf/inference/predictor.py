@@ -123,10 +123,12 @@ class Predictor:
         return logits
 
     def _logits_of_store(self, store: Ragged) -> Floats:
+        logits: Floats
         if self._packed is None or not len(store.values):
-            return compute_logits(self._model, store, 1)[0]
-        found: Floats = self._packed.run(native_batch(self._model, store, np.zeros(1, np.int64)))[0].numpy()
-        return found
+            logits = compute_logits(self._model, store, 1)[0]
+        else:
+            logits = self._packed.run(native_batch(self._model, store, np.zeros(1, np.int64)))[0].numpy()
+        return logits
 
     def __repr__(self) -> str:
         return f"Predictor({self._model.num_classes} classes, {'compiled' if self._packed else 'by forward calls'})"

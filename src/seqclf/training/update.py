@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim import optimizer as torch_optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from seqclf.engine.kernels import KINDS, Workspace, check_status
 from seqclf.engine.library import NOT_FINITE, UPDATES, CTensor, CUpdate, Library, library
@@ -25,7 +25,7 @@ _KINDS = {SGD: "SGD", Adam: "Adam", AdamW: "AdamW"}
 def can_update(optimizer: Optimizer) -> bool:
     """Whether the kernels can take an optimiser's step without anything being missed."""
     hooks = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
-    everyones = (torch_optimizer._global_optimizer_pre_hooks, torch_optimizer._global_optimizer_post_hooks)
+    everyones = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
     own_step = vars(optimizer).get("step")
     return (
         library() is not None
@@ -129,7 +129,8 @@ class Updater:
             torch.get_num_threads(),
         )
         if status == 0 and kind != "SGD":
-            torch._foreach_add_([state["step"] for state in states], 1)
+            for state in states:
+                state["step"] += 1
         return status
 
     @staticmethod
