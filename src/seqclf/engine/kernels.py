@@ -307,7 +307,18 @@ def output_of(parts: Parts, batch: NativeBatch, dtype: torch.dtype) -> tuple[str
     return "states", torch.zeros(rows, batch.longest, parts.state_size, dtype=dtype)
 
 
-class Packed:
+class _Borrower:
+    """Has a workspace for as long as it lives."""
+
+    def __init__(self, kernels: Library, threads: int) -> None:
+        self._workspace, self._give_back = spare.take(kernels, threads), spare.give_back
+
+    def __del__(self) -> None:
+        if hasattr(self, "_workspace"):
+            self._give_back(self._workspace)
+
+
+class Packed(_Borrower):
     """Weights as they are now, packed for inference; any number of threads may use them at once.
 
     Args:
@@ -322,13 +333,9 @@ class Packed:
         self.parts, self.dtype = parts, self._model.dtype
         self.kind = kernels.kinds[KINDS[self.dtype]]
         threads = torch.get_num_threads()
-        self._workspace = spare.take(kernels, threads)
+        super().__init__(kernels, threads)
         status = kernels.pack(self.kind, self._model.address, self._workspace.address, threads, int(full_table))
         check_status(status, 0)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_workspace"):
-            spare.give_back(self._workspace)
 
     def run(self, batch: NativeBatch) -> Tensor:
         """Return logits (B, C), pooled vectors or states, whichever the model ends with."""
@@ -399,7 +406,7 @@ class NativeStream:
         return logits
 
 
-class Pass:
+class Pass(_Borrower):
     """Forwards through a classifier, and later back; what is between the two is kept."""
 
     def __init__(self, model: NativeModel, batch: NativeBatch, *, wants_inputs: bool = False) -> None:
@@ -407,7 +414,7 @@ class Pass:
         assert kernels is not None
         self._kernels, self._model, self._batch = kernels, model, batch
         self._kind = kernels.kinds[KINDS[model.dtype]]
-        self._workspace = spare.take(kernels, torch.get_num_threads())
+        super().__init__(kernels, torch.get_num_threads())
         self.name, output = output_of(model.parts, batch, model.dtype)
         self._output: Tensor | None = output
         self._outputs = _outputs(batch, **{self.name: output})
@@ -441,7 +448,6 @@ class Pass:
             self._kind, ctypes.addressof(gradients), self._workspace.address, torch.get_num_threads()
         )
         check_status(status, 0)
-        spare.give_back(self._workspace)
 
 
 def softmax_(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
