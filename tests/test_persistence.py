@@ -27,6 +27,8 @@ from seqclf import (
     predict_proba,
     save,
 )
+from seqclf.persistence import describe_model
+from seqclf.tensor_file import write_tensor_file
 from tests import strategies
 
 DATA = strategies.letters_dataset(count=20)
@@ -199,3 +201,11 @@ def test_a_file_of_the_first_release_still_loads() -> None:
     assert model.classes == ("a", "b", "c")
     expected = json.loads((Path(__file__).parent / "data" / "model-0.1.0.json").read_text())
     assert np.allclose(predict_proba(model, ["abc", "b", "ca"]), expected, atol=1e-6)
+
+
+def test_files_of_version_0_1_may_name_recurrences_that_are_gone(tmp_path: Path) -> None:
+    model = RNNClassifier(2, vocab_size=4, hidden_size=3, seed=0)
+    content = describe_model(model)
+    content["model"]["execution"] = "fused"
+    write_tensor_file(tmp_path / "model.safetensors", "seqclf", content, model.state_dict())
+    assert load(tmp_path / "model.safetensors").execution == "auto"
