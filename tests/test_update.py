@@ -1,6 +1,7 @@
 """Updates by the kernels: those of torch's SGD, Adam and AdamW, in the optimiser's own state."""
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,6 +20,10 @@ from tests import strategies
 
 Make = Callable[[Iterable[nn.Parameter]], Optimizer]
 
+# An option that older versions of torch do not have.
+HAS_DECOUPLED = "decoupled_weight_decay" in inspect.signature(Adam).parameters
+DECOUPLED: dict[str, Any] = {"decoupled_weight_decay": True, "weight_decay": 0.1} if HAS_DECOUPLED else {}
+
 USUAL: list[Make] = [
     lambda weights: SGD(weights, lr=0.1),
     lambda weights: SGD(weights, lr=0.1, momentum=0.9, fused=True),
@@ -27,9 +32,13 @@ USUAL: list[Make] = [
     lambda weights: AdamW(weights, lr=0.01),
     lambda weights: AdamW(weights, lr=0.01, fused=True, weight_decay=0.1, betas=(0.8, 0.9), eps=1e-4),
     lambda weights: Adam(weights, lr=0.01, weight_decay=0.1),
-    lambda weights: Adam(weights, lr=0.01, maximize=True, decoupled_weight_decay=True, weight_decay=0.1),
+    lambda weights: Adam(weights, lr=0.01, maximize=True, **DECOUPLED),
 ]
-UNUSUAL: list[Make] = [
+UN  # An option that older versions of torch do not have.
+HAS_DECOUPLED = "decoupled_weight_decay" in inspect.signature(Adam).parameters
+DECOUPLED: dict[str, Any] = {"decoupled_weight_decay": True, "weight_decay": 0.1} if HAS_DECOUPLED else {}
+
+USUAL: list[Make] = [
     lambda weights: AdamW(weights, amsgrad=True),
     torch.optim.RMSprop,
 ]
