@@ -34,11 +34,7 @@ USUAL: list[Make] = [
     lambda weights: Adam(weights, lr=0.01, weight_decay=0.1),
     lambda weights: Adam(weights, lr=0.01, maximize=True, **DECOUPLED),
 ]
-UN  # An option that older versions of torch do not have.
-HAS_DECOUPLED = "decoupled_weight_decay" in inspect.signature(Adam).parameters
-DECOUPLED: dict[str, Any] = {"decoupled_weight_decay": True, "weight_decay": 0.1} if HAS_DECOUPLED else {}
-
-USUAL: list[Make] = [
+UNUSUAL: list[Make] = [
     lambda weights: AdamW(weights, amsgrad=True),
     torch.optim.RMSprop,
 ]
