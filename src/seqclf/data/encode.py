@@ -138,11 +138,11 @@ def _feature_tensor(sequence: Any, index: int, input_size: int | None, channels_
 
 def refuse_empty(store: Ragged) -> None:
     """Raise where a sequence has no step."""
-    empty = torch.nonzero(store.sizes == 0)
-    if len(empty):
+    sizes = store.sizes.numpy()
+    if not sizes.all():
         raise InvalidDataError(
-            f"sequences must not be empty; got length 0 (sequence {int(empty[0])}). Remove it; or keep it with "
-            "allow_empty=True in the dataset, and empty='zero' or 'skip' in the model."
+            f"sequences must not be empty; got length 0 (sequence {int((sizes == 0).argmax())}). Remove it; or keep it "
+            "with allow_empty=True in the dataset, and empty='zero' or 'skip' in the model."
         )
 
 

@@ -89,7 +89,8 @@ class NativeModel:
         self, parts: Parts, weights: Sequence[Tensor] | None = None, gradients: Sequence[Tensor] | None = None
     ) -> None:
         self.parts = parts
-        self.weights = [weight.detach().contiguous() for weight in (parts.weights() if weights is None else weights)]
+        given = parts.weights() if weights is None else weights
+        self.weights = [weight if weight.is_contiguous() else weight.detach().contiguous() for weight in given]
         self.gradients = gradients
         self.dtype = self.weights[0].dtype
         _check_shapes(parts, self.weights, gradients)

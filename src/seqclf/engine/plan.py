@@ -149,7 +149,7 @@ def _training_obstacles(model: Any, is_subclass: bool) -> Iterator[str]:
 
 def _all_weights(model: Any) -> Iterator[Tensor]:
     """Yield the weights that the kernels would read."""
-    yield from model.encoder.parameters(recurse=False)
+    yield from model.encoder._flat_weights  # which torch's own kernels read, too
     yield from model.pooling.parameters()
     if model.embedding is not None:
         yield model.embedding.weight
@@ -162,4 +162,4 @@ def _has_hooks(parameter: nn.Parameter) -> bool:
 def _is_watched(module: nn.Module) -> bool:
     """Whether a module has hooks, or weights that are computed from others."""
     own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return any(own) or any(_everyones_hooks) or hasattr(module, "parametrizations")
+    return any(own) or any(_everyones_hooks) or "parametrizations" in module._modules
