@@ -116,6 +116,12 @@ def test_imports_point_backward(module: str) -> None:
         assert room_of(imported) <= own, f"{module} imports {imported}, which comes later"
 
 
+def test_no_file_imports_one_that_imports_it_back() -> None:
+    found = {name: imports(path) for name, path in modules().items()}
+    circles = [(one, other) for one in found for other in found[one] if one in found.get(other, ())]
+    assert circles == []
+
+
 def test_importing_brings_no_optional_package() -> None:
     import subprocess
     import sys

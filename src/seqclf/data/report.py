@@ -2,23 +2,42 @@
 
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from seqclf.data.duplicates import duplicate_groups
 from seqclf.data.ragged import Ragged, concatenate
 from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.notebook import html_table
-
-if TYPE_CHECKING:
-    from seqclf.data.dataset import SequenceDataset
+from seqclf.vocabulary import Vocabulary
 
 __all__ = ["DataReport", "Leakage"]
 
 Counts = npt.NDArray[np.int64]
 _HEADER = ("class", "count", "distinct", "share")
+
+
+class LabelledSequences(Protocol):
+    """What a report reads of a `SequenceDataset`, whose module imports this one."""
+
+    def __len__(self) -> int: ...
+    @property
+    def sequences(self) -> Ragged: ...
+    @property
+    def labels(self) -> Tensor: ...
+    @property
+    def lengths(self) -> Tensor: ...
+    @property
+    def classes(self) -> tuple[Any, ...]: ...
+    @property
+    def vocabulary(self) -> Vocabulary | None: ...
+    @property
+    def input_size(self) -> int | None: ...
+    @property
+    def groups(self) -> Any: ...  # an array (n,), computed when it is first asked for
 
 
 @dataclass(frozen=True)
@@ -150,7 +169,7 @@ class DataReport:
         return facts
 
 
-def build_report(dataset: "SequenceDataset", other: "SequenceDataset | None") -> DataReport:
+def build_report(dataset: LabelledSequences, other: LabelledSequences | None) -> DataReport:
     """Examine `dataset`, and how much of `other` occurs in it."""
     if len(dataset) == 0:
         raise InvalidDataError("dataset must hold at least one sequence; got none. Check where the data come from.")
@@ -185,14 +204,14 @@ def build_report(dataset: "SequenceDataset", other: "SequenceDataset | None") ->
     )
 
 
-def _count_labels(dataset: "SequenceDataset") -> Counts:
+def _count_labels(dataset: LabelledSequences) -> Counts:
     """Count the labels of each group of equal sequences: int64 of shape (groups, C)."""
     cells = dataset.groups * len(dataset.classes) + dataset.labels.numpy()
     size = (int(dataset.groups.max()) + 1) * len(dataset.classes)
     return np.bincount(cells, minlength=size).reshape(-1, len(dataset.classes))
 
 
-def _leakage(dataset: "SequenceDataset", other: "SequenceDataset") -> Leakage:
+def _leakage(dataset: LabelledSequences, other: LabelledSequences) -> Leakage:
     if not isinstance(other, type(dataset)):
         raise InvalidArgumentError(
             f"other must be a SequenceDataset; got {type(other).__name__}. Make it with from_pairs."
@@ -215,7 +234,7 @@ def _leakage(dataset: "SequenceDataset", other: "SequenceDataset") -> Leakage:
     )
 
 
-def _unseen(dataset: "SequenceDataset", other: "SequenceDataset") -> int:
+def _unseen(dataset: LabelledSequences, other: LabelledSequences) -> int:
     """Count the steps of `other` whose symbol never occurs in `dataset`."""
     if dataset.vocabulary is None:  # features, or ids without a table
         return 0
