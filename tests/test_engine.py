@@ -795,3 +795,17 @@ def test_tiny_numbers_count_whatever_the_mode_of_the_processor() -> None:
         assert float(torch.tensor([1e-39]) * 1.0) == 0.0  # and the mode is as it was
     finally:
         torch.set_flush_denormal(False)
+
+
+def test_keys_may_lie_apart_in_memory() -> None:
+    model = small(dropout=0.5).train()
+    apart = torch.arange(8)[::2]
+    assert not apart.is_contiguous()
+    assert torch.equal(model(batch_of(IDS), keys=apart), model(batch_of(IDS), keys=apart.contiguous()))
+
+
+def test_a_training_batch_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = strategies.letters_dataset()
+    monkeypatch.setattr(engine_kernels, "MOST_STEPS", 3)
+    with pytest.raises(InvalidDataError, match=r"a batch must have less than 3 steps; got \d+\. Pass smaller batches"):
+        fit(RNNClassifier.for_dataset(train, hidden_size=4, seed=0), train, epochs=1, progress=False)

@@ -223,10 +223,7 @@ class NativeBatch:
 
     def __post_init__(self) -> None:
         check_places(self.values, self.starts, self.lengths)
-        if len(self.lengths) and int(self.lengths.sum()) >= MOST_STEPS:
-            raise InvalidDataError(
-                f"a batch must have less than {MOST_STEPS} steps; got {int(self.lengths.sum())}. Pass smaller batches."
-            )
+        check_size(self.lengths)
         keys = None if self.keys is None else address_of(self.keys)
         self.struct = CBatch(
             len(self.starts),
@@ -269,6 +266,14 @@ def check_places(values: Tensor, starts: Indices, lengths: Indices) -> None:
         raise InvalidDataError(
             f"sequences must lie within the {len(values)} steps that there are; got starts {starts[:3]}..., lengths "
             f"{lengths[:3]}... . Make the dataset anew."
+        )
+
+
+def check_size(lengths: Indices) -> None:
+    """Raise where a batch has more steps than the kernels can number."""
+    if int(lengths.sum()) >= MOST_STEPS:
+        raise InvalidDataError(
+            f"a batch must have less than {MOST_STEPS} steps; got {int(lengths.sum())}. Pass smaller batches."
         )
 
 

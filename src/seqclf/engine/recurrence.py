@@ -40,7 +40,7 @@ def run(
         as_values(values),
         starts,
         lengths.numpy(),
-        None if dropout is None else dropout.keys.numpy(),
+        None if dropout is None else dropout.keys.contiguous().numpy(),
         (0, 0, 0, 0, 0, 0) if dropout is None else dropout.thresholds,
         truncate_steps,
     )

@@ -22,6 +22,7 @@ from seqclf.engine.kernels import (
     address_of,
     as_values,
     check_places,
+    check_size,
     check_status,
     value_type,
 )
@@ -167,6 +168,7 @@ class NativeSteps:
     def _read(self, indices: IndexArray) -> list[object]:
         """Point to the sequences of a batch: where they lie, or, with features, prepared."""
         starts, lengths = self._starts[indices], self._lengths[indices]
+        check_size(lengths)
         values: Tensor | None = None
         if self.model.features is not None:
             chosen = self._store.select(indices)
