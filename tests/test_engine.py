@@ -33,6 +33,7 @@ from seqclf.data.ragged import Ragged
 from seqclf.engine import kernels as engine_kernels
 from seqclf.engine.kernels import NativeBatch, Packed
 from seqclf.engine.library import Library, library
+from seqclf.engine.parts import NativeModel
 from seqclf.engine.plan import plan_training
 from seqclf.errors import InvalidArgumentError
 from seqclf.inference.logits import compute_logits, native_batch
@@ -628,7 +629,7 @@ def test_weights_must_fit_each_other() -> None:
     parts = small().parts
     targets = [torch.empty(1) for _ in parts.weights()]
     with pytest.raises(InvalidArgumentError, match="gradients must be contiguous, of the shapes and the type"):
-        engine_kernels.NativeModel(parts, gradients=targets)
+        NativeModel(parts, gradients=targets)
 
 
 def test_an_instruction_set_that_is_not_there() -> None:

@@ -65,6 +65,8 @@ def test_predict_and_predictor_give_the_answers_of_one_sequence_at_a_time(
     predictor, expected = Predictor(model), one_at_a_time(model, texts)
     np.testing.assert_allclose(found, expected.softmax(1).numpy(), rtol=1e-9, atol=1e-12)
     assert np.array_equal(found, np.stack([predictor.predict_proba(text) for text in texts]))
+    assert np.array_equal(found, np.concatenate([predict_proba(model, [text]) for text in texts]))
+    assert [predict(model, [text]) for text in texts] == [[label] for label in predict(model, texts)]
     assert [predictor.predict(text) for text in texts] == predict(model, texts) == found.argmax(1).tolist()
 
 

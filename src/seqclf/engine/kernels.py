@@ -1,33 +1,20 @@
-"""Calls of the compiled kernels: models and batches as pointers, and what comes back.
+"""Calls of the compiled kernels: the memory they work in, batches as pointers, and what comes back.
 
-Legend: B sequences, N steps in all, T of the longest, E features of an input, H of a state, D = directions * H.
+Legend: B sequences, N steps in all, T of the longest, E features of an input, D of the states of all directions.
 """
 
 import ctypes
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from seqclf.engine.library import (
-    CELLS,
-    MOST_POOLINGS,
-    OUT_OF_MEMORY,
-    POOLINGS,
-    CAttention,
-    CBatch,
-    CDirection,
-    CGradients,
-    CModel,
-    COutputs,
-    Library,
-    library,
-)
-from seqclf.errors import InvalidArgumentError, InvalidDataError
+from seqclf.engine.library import OUT_OF_MEMORY, CBatch, CGradients, COutputs, Library, library
+from seqclf.engine.parts import NativeModel, Parts
+from seqclf.errors import InvalidDataError
 
 _VALUE_TYPES = {torch.uint8: 0, torch.int16: 1, torch.int32: 2, torch.int64: 3, torch.float32: 4, torch.float64: 4}
 KINDS = {torch.float32: 0, torch.float64: 1}
@@ -36,124 +23,6 @@ Indices = npt.NDArray[np.int64]
 
 MOST_STEPS = 1 << 31  # the kernels number the steps of a batch in 32 bits
 _START = np.zeros(1, np.int64)  # where a single sequence starts
-
-
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """What the kernels need to know of a classifier, or of some of it.
-
-    Attributes:
-        encoder: One of torch's encoders.
-        vectors: The vectors that stand for ids, (V, E); None where steps are features.
-        poolings: The names of the poolings, and their modules; none where states are wanted as they are.
-        head: The last layer; None where pooled vectors are wanted.
-    """
-
-    encoder: nn.RNNBase
-    vectors: Tensor | None
-    poolings: tuple[tuple[str, nn.Module], ...] = ()
-    head: nn.Linear | None = None
-
-    @property
-    def num_directions(self) -> int:
-        """1 or 2."""
-        return 2 if self.encoder.bidirectional else 1
-
-    @property
-    def state_size(self) -> int:
-        """D."""
-        return self.encoder.hidden_size * self.num_directions
-
-    def weights(self) -> list[Tensor]:
-        """Return all weights, in the order in which the kernels name them: layers, vectors, poolings, head."""
-        encoder = self.encoder
-        found = [getattr(encoder, name) for names in encoder._all_weights for name in names]
-        found += [] if self.vectors is None else [self.vectors]
-        for name, module in self.poolings:
-            if name == "attention":
-                attention: Any = module
-                found += [attention.hidden.weight, attention.hidden.bias, attention.context.weight]
-        return found if self.head is None else [*found, self.head.weight, self.head.bias]
-
-
-class NativeModel:
-    """A classifier, or some of it, as the kernels see it: pointers to weights, which must not be moved meanwhile.
-
-    Args:
-        parts: What there is.
-        weights: Those to use in place of `parts.weights()`, such as with some dropped.
-        gradients: Where their gradients go; None where none are wanted.
-    """
-
-    def __init__(
-        self, parts: Parts, weights: Sequence[Tensor] | None = None, gradients: Sequence[Tensor] | None = None
-    ) -> None:
-        self.parts = parts
-        given = parts.weights() if weights is None else weights
-        self.weights = [weight if weight.is_contiguous() else weight.detach().contiguous() for weight in given]
-        self.gradients = gradients
-        self.dtype = self.weights[0].dtype
-        _check_shapes(parts, self.weights, gradients)
-        encoder, head = parts.encoder, parts.head
-        pointers = [weight.data_ptr() for weight in self.weights]
-        targets = [None] * len(pointers) if gradients is None else [gradient.data_ptr() for gradient in gradients]
-        directions = encoder.num_layers * parts.num_directions
-        self._directions = (CDirection * directions)(
-            *(CDirection(*pointers[4 * i : 4 * i + 4], *targets[4 * i : 4 * i + 4]) for i in range(directions))
-        )
-        rest, rest_targets = iter(pointers[4 * directions :]), iter(targets[4 * directions :])
-        embedding = (None, None) if parts.vectors is None else (next(rest), next(rest_targets))
-        self._attentions = (CAttention * max(1, len(parts.poolings)))()
-        for number, (name, _) in enumerate(parts.poolings):
-            if name == "attention":
-                own = [next(rest) for _ in range(3)]
-                self._attentions[number] = CAttention(*own, *(next(rest_targets) for _ in range(3)))
-        of_head = (None,) * 4 if head is None else (next(rest), next(rest), next(rest_targets), next(rest_targets))
-        self.struct = CModel(
-            cell=CELLS[encoder.mode],
-            layers=encoder.num_layers,
-            directions=parts.num_directions,
-            hidden=encoder.hidden_size,
-            input=encoder.input_size,
-            vocab=0 if parts.vectors is None else len(parts.vectors),
-            classes=0 if head is None else head.out_features,
-            poolings=len(parts.poolings),
-            pooling=(ctypes.c_int64 * MOST_POOLINGS)(*(POOLINGS[name] for name, _ in parts.poolings)),
-            embedding=embedding[0],
-            d_embedding=embedding[1],
-            head_weight=of_head[0],
-            head_bias=of_head[1],
-            d_head_weight=of_head[2],
-            d_head_bias=of_head[3],
-            direction=self._directions,
-            attention=self._attentions,
-        )
-        self.address = ctypes.addressof(self.struct)
-
-
-def _check_shapes(parts: Parts, weights: Sequence[Tensor], gradients: Sequence[Tensor] | None) -> None:
-    """Raise unless weights and gradients have the sizes that the kernels will take them to have."""
-    encoder, size = parts.encoder, parts.state_size
-    gates = cast(Tensor, encoder.weight_hh_l0).shape[0]
-    expected: list[tuple[int, ...]] = []
-    for layer in range(encoder.num_layers):
-        width = size if layer else encoder.input_size
-        expected += [(gates, width), (gates, encoder.hidden_size), (gates,), (gates,)] * parts.num_directions
-    if parts.vectors is not None:
-        expected.append((len(parts.vectors), encoder.input_size))
-    for name, _ in parts.poolings:
-        expected += [(size, size), (size,), (1, size)] if name == "attention" else []
-    if parts.head is not None:
-        classes = parts.head.out_features
-        expected += [(classes, size * len(parts.poolings)), (classes,)]
-    if [tuple(one.shape) for one in weights] != expected or any(one.dtype != weights[0].dtype for one in weights):
-        got = [tuple(one.shape) for one in weights]
-        raise InvalidArgumentError(f"weights must fit each other: {expected}; got {got}. Make the model anew.")
-    if gradients is not None and any(
-        target.shape != weight.shape or target.dtype != weight.dtype or not target.is_contiguous()
-        for target, weight in zip(gradients, weights, strict=True)
-    ):
-        raise InvalidArgumentError("gradients must be contiguous, of the shapes and the type of the weights.")
 
 
 class Workspace:

@@ -91,20 +91,20 @@ def native_obstacle(model: Any) -> str:
 
 
 def _obstacles(model: Any) -> Iterator[str]:
-    encoder, dtype = model.encoder, model.head.weight.dtype
+    encoder, embedding, features, weight = model.encoder, model.embedding, model.features, model.head.weight
     if model.execution in {"padded", "packed"}:
         yield f"execution={model.execution!r} was asked for"
-    if model.device.type != "cpu":
-        yield f"the weights lie on {model.device}, which torch's own kernels are for"
+    if not weight.is_cpu:
+        yield f"the weights lie on {weight.device}, which torch's own kernels are for"
     if type(encoder) not in {nn.LSTM, nn.GRU, nn.RNN} or not encoder.bias or encoder.proj_size:
         yield f"the encoder, {type(encoder).__name__}, was replaced by one that the compiled kernels do not know"
-    if dtype not in {torch.float32, torch.float64} or any(one.dtype != dtype for one in _all_weights(model)):
-        yield f"the weights are {str(dtype).removeprefix('torch.')}, or of several types, not float32 or float64"
+    if weight.dtype not in {torch.float32, torch.float64} or {one.dtype for one in _weights(model)} != {weight.dtype}:
+        yield f"the weights are {str(weight.dtype).removeprefix('torch.')}, or of several types, not float32 or float64"
     if torch.is_autocast_enabled("cpu"):
         yield "autocast is on"
-    if model.embedding is not None and model.vectors is None:
+    if embedding is not None and model.vectors is None:
         yield "options of the embedding, such as max_norm, are left to torch"
-    if any(_is_watched(module) for module in (encoder, model.embedding, model.features) if module is not None):
+    if any(_is_watched(module) for module in (encoder, embedding, features) if module is not None):
         yield "hooks or parametrizations of embedding or encoder are for torch to run"
     if library() is None:
         yield "the compiled kernels could not be loaded (see the warning)"
@@ -147,12 +147,10 @@ def _training_obstacles(model: Any, is_subclass: bool) -> Iterator[str]:
         yield "hooks of weights are for autograd to call"
 
 
-def _all_weights(model: Any) -> Iterator[Tensor]:
-    """Yield the weights that the kernels would read."""
-    yield from model.encoder._flat_weights  # which torch's own kernels read, too
-    yield from model.pooling.parameters()
-    if model.embedding is not None:
-        yield model.embedding.weight
+def _weights(model: Any) -> list[Tensor]:
+    """Return the weights that the kernels would read, but for the head's."""
+    found = [*model.encoder._flat_weights, *model.pooling.parameters()]  # the former are what torch's own kernels read
+    return found if model.embedding is None else [*found, model.embedding.weight]
 
 
 def _has_hooks(parameter: nn.Parameter) -> bool:
@@ -161,5 +159,11 @@ def _has_hooks(parameter: nn.Parameter) -> bool:
 
 def _is_watched(module: nn.Module) -> bool:
     """Whether a module has hooks, or weights that are computed from others."""
-    own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return any(own) or any(_everyones_hooks) or "parametrizations" in module._modules
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or "parametrizations" in module._modules
+        or any(_everyones_hooks)
+    )

@@ -14,8 +14,9 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from seqclf.engine.dropout import Dropout
-from seqclf.engine.kernels import Indices, NativeBatch, NativeModel, Packed, Parts, Pass, as_values
+from seqclf.engine.kernels import Indices, NativeBatch, Packed, Pass, as_values
 from seqclf.engine.layout import layout_of
+from seqclf.engine.parts import NativeModel, Parts
 from seqclf.errors import InvalidDataError
 
 
@@ -80,7 +81,7 @@ def _drop_weights(parts: Parts, weights: Sequence[Tensor], rate: float) -> list[
         Merity, Keskar and Socher, Regularizing and Optimizing LSTM Language Models, ICLR 2018, section 2; after
         Wan et al., Regularization of Neural Networks using DropConnect, ICML 2013.
     """
-    passes = parts.encoder.num_layers * parts.num_directions
+    passes = parts.sizes.layers * parts.sizes.directions
     recurrent = {4 * i + 1 for i in range(passes)}
     return [functional.dropout(weight, rate) if i in recurrent else weight for i, weight in enumerate(weights)]
 

@@ -9,6 +9,7 @@ import torch
 
 from seqclf.checks import check_int
 from seqclf.data.batch import Batch
+from seqclf.data.encode import encode_one
 from seqclf.data.packing import pack_batches
 from seqclf.data.ragged import Ragged
 from seqclf.data.sampling import BucketBatchSampler
@@ -23,6 +24,8 @@ Floats = npt.NDArray[np.floating[Any]]
 _BLOCK_STEPS = 1 << 18  # how many steps go to the kernels at once: enough for all threads, and a few MiB of memory
 _BLOCK_SEQUENCES = 1 << 14
 
+_ONE_STEP = torch.ones(1, dtype=torch.int64)  # the length of a sequence; whether kernels can run all depends on none
+
 _NUMPY_TYPES = {torch.float64: np.float64, torch.float32: np.float32, torch.float16: np.float16}  # bfloat16 has none
 
 
@@ -36,17 +39,22 @@ def compute_logits(model: RNNClassifier, sequences: Ragged, batch_size: int) -> 
     return logits
 
 
+def pack(model: RNNClassifier, *, full_table: bool) -> Packed | None:
+    """Return the weights as they are now, packed for the compiled kernels; None where these cannot do all of it."""
+    leave_lost_threads()
+    plan = model.plan_inference(_ONE_STEP)
+    return Packed(model.parts, full_table=full_table) if plan.scope == "classifier" else None
+
+
 def run_batches(
     model: RNNClassifier, sequences: Ragged, batch_size: int, wanted: IndexArray, *, prefixes: bool = False
 ) -> Iterator[tuple[IndexArray, IndexArray, Floats]]:
     """Yield indices (B,), lengths (B,) and logits (B, C), or logits after each step (B, T, C), of those wanted."""
     if len(wanted) == 0:
         return
-    leave_lost_threads()
     lengths = sequences.sizes.numpy()
-    plan = model.plan_inference(torch.from_numpy(lengths[wanted[:1]].astype(np.int64)))
-    if plan.scope == "classifier":
-        packed = Packed(model.parts, full_table=sequences.total > (model.vocab_size or 0))
+    packed = pack(model, full_table=sequences.total > (model.vocab_size or 0))
+    if packed is not None:
         run = packed.run_prefixes if prefixes else packed.run
         for indices in _blocks(wanted, lengths):
             yield indices, lengths[indices].astype(np.int64), run(native_batch(model, sequences, indices)).numpy()
@@ -77,6 +85,14 @@ def _blocks(wanted: IndexArray, lengths: npt.NDArray[Any]) -> Iterator[IndexArra
         stop = min(stop, start + _BLOCK_SEQUENCES)
         yield wanted[start:stop]
         start = stop
+
+
+def logits_of_tokens(model: RNNClassifier, packed: Packed | None, sequence: Any) -> Floats | None:
+    """Return the logits (C,) of one text or list of tokens, at a fraction of what a batch costs; or None."""
+    if packed is None or model.vocabulary is None:
+        return None
+    ids = encode_one(sequence, model.vocabulary)
+    return packed.run_one(ids) if ids else None
 
 
 def native_batch(model: RNNClassifier, sequences: Ragged, indices: IndexArray) -> NativeBatch:

@@ -13,7 +13,7 @@ from seqclf.data.dataset import SequenceDataset
 from seqclf.data.encode import encode_features, encode_tokens, refuse_empty, refuse_non_finite
 from seqclf.data.ragged import Ragged
 from seqclf.errors import InvalidArgumentError, InvalidDataError
-from seqclf.inference.logits import Floats, compute_logits, probabilities_of, run_batches
+from seqclf.inference.logits import Floats, compute_logits, logits_of_tokens, pack, probabilities_of, run_batches
 from seqclf.models.classifier import RNNClassifier
 
 __all__ = ["predict", "predict_prefixes", "predict_proba"]
@@ -45,6 +45,10 @@ def predict(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, *,
         >>> predict(model, ["aaab", "bbab"])
         ['a', 'b']
     """
+    check_int("batch_size", batch_size)
+    alone = _logits_of_lone_text(model, sequences)
+    if alone is not None:
+        return _likeliest(model, alone)
     store = encode_for(model, sequences)
     return labels_of(model, store, compute_logits(model, store, batch_size))
 
@@ -71,7 +75,9 @@ def predict_proba(
         >>> predict_proba(model, ["ab", "b", "aaa"]).shape
         (3, 2)
     """
-    return probabilities_of(compute_logits(model, encode_for(model, sequences), batch_size))
+    check_int("batch_size", batch_size)
+    alone = _logits_of_lone_text(model, sequences)
+    return probabilities_of(compute_logits(model, encode_for(model, sequences), batch_size) if alone is None else alone)
 
 
 def predict_prefixes(
@@ -109,10 +115,22 @@ def predict_prefixes(
     return curves
 
 
+def _logits_of_lone_text(model: RNNClassifier, sequences: Any) -> Floats | None:
+    """Return the logits (1, C) for a list of one text, which needs nothing that only batches need; None for others."""
+    if type(sequences) is not list or len(sequences) != 1 or type(sequences[0]) is not str or model.vocabulary is None:
+        return None
+    logits = logits_of_tokens(model, pack(model, full_table=False), sequences[0])
+    return None if logits is None else logits[None]
+
+
+def _likeliest(model: RNNClassifier, logits: Floats) -> list[Any]:
+    best: list[int] = logits.argmax(1).tolist()
+    return best if model.classes is None else [model.classes[index] for index in best]
+
+
 def labels_of(model: RNNClassifier, sequences: Ragged, logits: Floats) -> list[Any]:
     """Return the label that the logits of each sequence stand for; None for those that the model skips."""
-    best: list[int] = logits.argmax(1).tolist()
-    labels = best if model.classes is None else [model.classes[index] for index in best]
+    labels = _likeliest(model, logits)
     if model.empty != "skip":
         return labels
     return [label if length else None for label, length in zip(labels, sequences.lengths.tolist(), strict=True)]

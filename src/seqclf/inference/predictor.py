@@ -7,14 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from seqclf.checks import check_int
-from seqclf.data.encode import encode_one
 from seqclf.data.ragged import Ragged
-from seqclf.engine.kernels import Packed
 from seqclf.errors import InvalidDataError
-from seqclf.inference.logits import Floats, compute_logits, native_batch, probabilities_of
+from seqclf.inference.logits import Floats, compute_logits, logits_of_tokens, native_batch, pack, probabilities_of
 from seqclf.inference.predict import check_encodes, encode_for, labels_of
 from seqclf.models.classifier import RNNClassifier
 
@@ -57,11 +54,8 @@ class Predictor:
     def __init__(self, model: RNNClassifier) -> None:
         check_encodes(model)
         self._model = copy.deepcopy(model).eval()
-        plan = self._model.plan_inference(torch.ones(1, dtype=torch.int64))
-        self._packed: Packed | None = None
-        if plan.scope == "classifier":
-            rows = (self._model.vocab_size or 0) * self._model.hidden_size
-            self._packed = Packed(self._model.parts, full_table=rows <= _MOST_TABLE_NUMBERS)
+        rows = (self._model.vocab_size or 0) * self._model.hidden_size
+        self._packed = pack(self._model, full_table=rows <= _MOST_TABLE_NUMBERS)
 
     def predict(self, sequence: Any) -> Any:
         """Return the most probable label of one sequence; otherwise as the function `predict`."""
@@ -113,18 +107,11 @@ class Predictor:
 
     def _logits(self, sequence: Any) -> Floats:
         """Return the logits (C,) of one sequence."""
-        vocabulary = self._model.vocabulary
-        if self._packed is None or vocabulary is None:
-            return self._logits_of_store(encode_for(self._model, [sequence]))
-        ids = encode_one(sequence, vocabulary)
-        if not ids:  # refused, skipped or taken for zeros, as everywhere
-            return self._logits_of_store(encode_for(self._model, [sequence]))
-        logits: Floats = self._packed.run_one(ids)
-        return logits
-
-    def _logits_of_store(self, store: Ragged) -> Floats:
-        logits: Floats
-        if self._packed is None or not len(store.values):
+        logits = logits_of_tokens(self._model, self._packed, sequence)
+        if logits is not None:
+            return logits
+        store = encode_for(self._model, [sequence])
+        if self._packed is None or not len(store.values):  # an empty one is refused, skipped or taken for zeros
             logits = compute_logits(self._model, store, 1)[0]
         else:
             logits = self._packed.run(native_batch(self._model, store, np.zeros(1, np.int64)))[0].numpy()

@@ -16,7 +16,8 @@ from seqclf.data.dataset import SequenceDataset
 from seqclf.engine import recurrence
 from seqclf.engine.dropout import Dropout
 from seqclf.engine.encoder import CellEncoder, build_encoder
-from seqclf.engine.kernels import Parts, unknown_ids
+from seqclf.engine.kernels import unknown_ids
+from seqclf.engine.parts import Parts
 from seqclf.engine.plan import ExecutionName, ExecutionPlan, plan_forward, plan_inference, plan_training
 from seqclf.engine.torch_backend import encode
 from seqclf.errors import InvalidArgumentError

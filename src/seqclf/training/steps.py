@@ -17,7 +17,6 @@ from seqclf.data.packing import pack_batches
 from seqclf.engine.dropout import keys_for
 from seqclf.engine.kernels import (
     KINDS,
-    NativeModel,
     Workspace,
     address_of,
     as_values,
@@ -27,6 +26,7 @@ from seqclf.engine.kernels import (
     value_type,
 )
 from seqclf.engine.library import CBatch, CObjective, COutputs, library
+from seqclf.engine.parts import NativeModel
 from seqclf.models.classifier import RNNClassifier
 from seqclf.training.objective import Objective
 

@@ -1,0 +1,153 @@
+"""The parts of a classifier that the compiled kernels run: what they are, how large, and where their weights lie.
+
+Legend: V ids, E features of an input, D = directions * hidden.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from seqclf.engine.library import CELLS, MOST_POOLINGS, POOLINGS, CAttention, CDirection, CModel
+from seqclf.errors import InvalidArgumentError
+
+
+class Sizes(NamedTuple):
+    """How large the parts are; `vectors` and `classes` are 0 where there are none."""
+
+    mode: str
+    layers: int
+    directions: int
+    hidden: int
+    input: int
+    vectors: int
+    classes: int
+    poolings: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What the kernels need to know of a classifier, or of some of it.
+
+    Attributes:
+        encoder: One of torch's encoders.
+        vectors: The vectors that stand for ids, (V, E); None where steps are features.
+        poolings: The names of the poolings, and their modules; none where states are wanted as they are.
+        head: The last layer; None where pooled vectors are wanted.
+    """
+
+    encoder: nn.RNNBase
+    vectors: Tensor | None
+    poolings: tuple[tuple[str, nn.Module], ...] = ()
+    head: nn.Linear | None = None
+
+    @property
+    def sizes(self) -> Sizes:
+        """How large they are."""
+        encoder = self.encoder
+        return Sizes(
+            encoder.mode,
+            encoder.num_layers,
+            2 if encoder.bidirectional else 1,
+            encoder.hidden_size,
+            encoder.input_size,
+            0 if self.vectors is None else self.vectors.shape[0],
+            0 if self.head is None else self.head.out_features,
+            tuple(name for name, _ in self.poolings),
+        )
+
+    @property
+    def state_size(self) -> int:
+        """D."""
+        return self.encoder.hidden_size * (2 if self.encoder.bidirectional else 1)
+
+    def weights(self) -> list[Tensor]:
+        """Return all weights, in the order in which the kernels name them: layers, vectors, poolings, head."""
+        parameters: Any = self.encoder._parameters  # read directly, as a module's own look-up is slow
+        found = [parameters[name] for names in self.encoder._all_weights for name in names]
+        found += [] if self.vectors is None else [self.vectors]
+        for name, module in self.poolings:
+            if name == "attention":
+                attention: Any = module
+                found += [attention.hidden.weight, attention.hidden.bias, attention.context.weight]
+        return found if self.head is None else [*found, self.head.weight, self.head.bias]
+
+
+@lru_cache
+def _shapes(sizes: Sizes) -> list[tuple[int, ...]]:
+    """Return the shapes of all weights, in the order of `Parts.weights`."""
+    hidden, width = sizes.hidden, sizes.hidden * sizes.directions
+    gates = {"LSTM": 4, "GRU": 3}.get(sizes.mode, 1) * hidden
+    shapes: list[tuple[int, ...]] = []
+    for layer in range(sizes.layers):
+        inputs = width if layer else sizes.input
+        shapes += [(gates, inputs), (gates, hidden), (gates,), (gates,)] * sizes.directions
+    shapes += [(sizes.vectors, sizes.input)] if sizes.vectors else []
+    for name in sizes.poolings:
+        shapes += [(width, width), (width,), (1, width)] if name == "attention" else []
+    return [*shapes, (sizes.classes, width * len(sizes.poolings)), (sizes.classes,)] if sizes.classes else shapes
+
+
+class NativeModel:
+    """A classifier, or some of it, as the kernels see it: pointers to weights, which must not be moved meanwhile.
+
+    Args:
+        parts: What there is.
+        weights: Those to use in place of `parts.weights()`, such as with some dropped.
+        gradients: Where their gradients go; None where none are wanted.
+    """
+
+    def __init__(
+        self, parts: Parts, weights: Sequence[Tensor] | None = None, gradients: Sequence[Tensor] | None = None
+    ) -> None:
+        self.parts, self.sizes = parts, parts.sizes
+        given = parts.weights() if weights is None else weights
+        self.weights = [weight if weight.is_contiguous() else weight.detach().contiguous() for weight in given]
+        self.gradients = gradients
+        self.dtype = self.weights[0].dtype
+        _check_shapes(self.sizes, self.weights, gradients)
+        self.struct = _struct(self.sizes, self.weights, gradients)
+        self.address = ctypes.addressof(self.struct)
+
+
+def _struct(sizes: Sizes, weights: Sequence[Tensor], gradients: Sequence[Tensor] | None) -> CModel:
+    """Return the pointers to weights, and to where their gradients go."""
+    pointers = iter([weight.data_ptr() for weight in weights])
+    targets = iter([None] * len(weights) if gradients is None else [gradient.data_ptr() for gradient in gradients])
+
+    def take(count: int) -> tuple[int | None, ...]:
+        return (*islice(pointers, count), *islice(targets, count))
+
+    count, poolings = sizes.layers * sizes.directions, sizes.poolings
+    directions = (CDirection * count)(*[CDirection(*take(4)) for _ in range(count)])
+    vectors = take(1) if sizes.vectors else (None, None)
+    attentions = (CAttention * max(1, len(poolings)))(
+        *[CAttention(*take(3)) if name == "attention" else CAttention() for name in poolings]
+    )
+    return CModel(
+        CELLS[sizes.mode],
+        *sizes[1:7],
+        len(poolings),
+        (ctypes.c_int64 * MOST_POOLINGS)(*[POOLINGS[name] for name in poolings]),
+        *vectors,
+        *(take(2) if sizes.classes else (None,) * 4),
+        directions,
+        attentions,
+    )
+
+
+def _check_shapes(sizes: Sizes, weights: Sequence[Tensor], gradients: Sequence[Tensor] | None) -> None:
+    """Raise unless weights and gradients have the sizes that the kernels will take them to have."""
+    expected, dtype = _shapes(sizes), weights[0].dtype
+    if [one.shape for one in weights] != expected or any(one.dtype != dtype for one in weights):
+        got = [tuple(one.shape) for one in weights]
+        raise InvalidArgumentError(f"weights must fit each other: {expected}; got {got}. Make the model anew.")
+    if gradients is not None and any(
+        target.shape != weight.shape or target.dtype != weight.dtype or not target.is_contiguous()
+        for target, weight in zip(gradients, weights, strict=True)
+    ):
+        raise InvalidArgumentError("gradients must be contiguous, of the shapes and the type of the weights.")
