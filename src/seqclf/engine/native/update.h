@@ -32,10 +32,11 @@ static void NAME(square_job)(void *context, int64_t piece, int thread) {
     (void)thread;
     double sum = 0;
     if (!job->update->largest_norm) { /* then it is enough to know whether all are finite: 0 times others is NaN */
-        V zeros = {0};
+        V zeros[4] = {{0}}; /* several sums at once, as each addition takes some cycles */
         int64_t j = 0;
-        for (; j + LANES <= count; j += LANES) zeros += NAME(load)(gradient + j) * 0;
-        for (int64_t lane = 0; lane < LANES; lane++) sum += zeros[lane];
+        for (; j + 4 * LANES <= count; j += 4 * LANES)
+            for (int i = 0; i < 4; i++) zeros[i] += NAME(load)(gradient + j + i * LANES) * 0;
+        for (int64_t lane = 0; lane < LANES; lane++) sum += zeros[0][lane] + zeros[1][lane] + zeros[2][lane] + zeros[3][lane];
         for (; j < count; j++) sum += gradient[j] * 0;
         job->squares[piece] = sum;
         return;
@@ -55,29 +56,44 @@ static void NAME(square_job)(void *context, int64_t piece, int thread) {
 }
 
 /* Update `count` numbers that lie one after the other, a vector at a time. */
-static void NAME(update_numbers)(const Update *u, REAL scale, REAL step_size, REAL root, int is_first, int64_t count, REAL *weight,
-                                 const REAL *gradient, REAL *average, REAL *square) {
-    const REAL decay = (REAL)u->weight_decay, rate = (REAL)u->learning_rate, beta1 = (REAL)u->beta1, beta2 = (REAL)u->beta2;
-    const REAL kept = (REAL)(1 - u->learning_rate * u->weight_decay), fresh1 = (REAL)(1 - u->beta1), fresh2 = (REAL)(1 - u->beta2);
-    const REAL epsilon = (REAL)u->epsilon, dampened = (REAL)(1 - u->dampening);
+static void NAME(update_sgd)(const Update *u, REAL scale, int is_first, int64_t count, REAL *weight, const REAL *gradient,
+                             REAL *average) {
+    const REAL decay = (REAL)u->weight_decay, rate = (REAL)u->learning_rate;
+    const REAL beta = (REAL)u->beta1, dampened = (REAL)(1 - u->dampening);
+    const int nesterov = u->nesterov != 0;
     for (int64_t j = 0; j < count; j += LANES) {
         V g = AT(gradient) * scale, w = AT(weight);
-        if (u->kind == UPDATE_ADAMW) w = w * kept;
-        else if (decay != 0) g = g + decay * w;
-        if (u->kind == UPDATE_SGD) {
-            if (average) {
-                V mean = is_first ? g : beta1 * AT(average) + dampened * g;
-                PUT(average, mean);
-                g = u->nesterov ? g + beta1 * mean : mean;
-            }
-            PUT(weight, w - rate * g);
-            continue;
+        if (decay != 0) g = g + decay * w;
+        if (average) {
+            V mean = is_first ? g : beta * AT(average) + dampened * g;
+            PUT(average, mean);
+            g = nesterov ? g + beta * mean : mean;
         }
+        PUT(weight, w - rate * g);
+    }
+}
+
+static void NAME(update_adam)(const Update *u, REAL scale, REAL step_size, REAL root, int64_t count, REAL *weight,
+                              const REAL *gradient, REAL *average, REAL *square) {
+    const REAL decay = u->kind == UPDATE_ADAM ? (REAL)u->weight_decay : 0;
+    const REAL kept = u->kind == UPDATE_ADAMW ? (REAL)(1 - u->learning_rate * u->weight_decay) : 1;
+    const REAL beta2 = (REAL)u->beta2, fresh1 = (REAL)(1 - u->beta1), fresh2 = (REAL)(1 - u->beta2), epsilon = (REAL)u->epsilon;
+    for (int64_t j = 0; j < count; j += LANES) {
+        V g = AT(gradient) * scale, w = AT(weight) * kept;
+        if (decay != 0) g = g + decay * w;
         V mean = AT(average) + fresh1 * (g - AT(average)), spread = beta2 * AT(square) + fresh2 * (g * g);
         PUT(average, mean);
         PUT(square, spread);
         PUT(weight, w - step_size * (mean / (NAME(square_root)(spread) / root + epsilon)));
     }
+}
+
+static void NAME(update_numbers)(const Update *u, REAL scale, const Tensor *tensor, int64_t count, REAL *weight,
+                                 const REAL *gradient, REAL *average, REAL *square) {
+    if (u->kind == UPDATE_SGD) NAME(update_sgd)(u, scale, tensor->is_first != 0, count, weight, gradient, average);
+    else
+        NAME(update_adam)(u, scale, (REAL)(u->learning_rate / tensor->correction1), (REAL)tensor->correction2, count, weight,
+                          gradient, average, square);
 }
 
 static void NAME(update_job)(void *context, int64_t piece, int thread) {
@@ -89,9 +105,8 @@ static void NAME(update_job)(void *context, int64_t piece, int thread) {
     REAL *square = tensor->square ? (REAL *)tensor->square + start : NULL;
     const REAL *gradient = (const REAL *)tensor->gradient + start;
     REAL scale = (REAL)(u->maximize ? -job->scale : job->scale);
-    REAL step_size = (REAL)(u->learning_rate / tensor->correction1), root = (REAL)tensor->correction2;
     (void)thread;
-    NAME(update_numbers)(u, scale, step_size, root, tensor->is_first, whole, weight, gradient, average, square);
+    NAME(update_numbers)(u, scale, tensor, whole, weight, gradient, average, square);
     if (whole == count) return;
     REAL rest[4][64] = {{0}}; /* the last numbers, filled up to a vector */
     size_t bytes = (size_t)(count - whole) * sizeof(REAL);
@@ -99,8 +114,7 @@ static void NAME(update_job)(void *context, int64_t piece, int thread) {
     memcpy(rest[1], gradient + whole, bytes);
     if (average) memcpy(rest[2], average + whole, bytes);
     if (square) memcpy(rest[3], square + whole, bytes);
-    NAME(update_numbers)(u, scale, step_size, root, tensor->is_first, LANES, rest[0], rest[1], average ? rest[2] : NULL,
-                         square ? rest[3] : NULL);
+    NAME(update_numbers)(u, scale, tensor, LANES, rest[0], rest[1], average ? rest[2] : NULL, square ? rest[3] : NULL);
     memcpy(weight + whole, rest[0], bytes);
     if (average) memcpy(average + whole, rest[2], bytes);
     if (square) memcpy(square + whole, rest[3], bytes);
