@@ -49,7 +49,7 @@ texts = st.text(max_size=12)
 words = st.lists(st.text(max_size=4), max_size=8)
 numbers = st.lists(st.integers(), max_size=8)
 mixed = st.lists(
-    st.one_of(st.integers(), st.text(max_size=2), st.none(), st.tuples(st.integers(), st.text(max_size=1)))
+    st.one_of(st.integers(), st.text(max_size=2), st.binary(max_size=2), st.tuples(st.integers(), st.text(max_size=1)))
 )
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=120)
 seeds = st.integers(0, 2**31 - 1)

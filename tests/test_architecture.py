@@ -17,14 +17,14 @@ ROOMS = [
     ["_version", "errors"],
     ["checks", "files", "forks", "modes", "notebook", "progress", "seeding"],
     ["tensor_file"],
-    ["data.convert"],
+    ["reading.plain"],
+    ["reading.columns", "reading.indices", "reading.labels", "reading.sequences"],
     ["vocabulary"],
     ["data.ragged"],
     [
         "data.batch",
         "data.duplicates",
         "data.encode",
-        "data.labels",
         "data.sampling",
         "data.split",
         "data.sources",
@@ -94,7 +94,7 @@ def modules() -> dict[str, Path]:
     found = {}
     for path in SOURCE.rglob("*.py"):
         name = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
-        if name not in {"__init__", "data", "engine", "inference", "models", "study", "training"}:
+        if name not in {"__init__", "data", "engine", "reading", "inference", "models", "study", "training"}:
             found[name] = path
     return found
 

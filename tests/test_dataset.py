@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from seqclf import InvalidArgumentError, InvalidDataError, SequenceDataset, Vocabulary, pad_collate
 from seqclf.data.encode import encode_features
 from seqclf.data.ragged import compact
+from seqclf.reading.sequences import Sequences
 from tests import strategies
 
 Pairs = list[tuple[str, str]]
@@ -88,34 +89,46 @@ def test_a_split_is_a_partition(
         assert not {text for text, _ in train} & {text for text, _ in test}
 
 
-@given(strategies.labelled_texts(), st.sampled_from([0.1, 0.2, 0.5]), strategies.seeds)
-def test_a_stratified_split_keeps_class_shares(pairs: Pairs, test_size: float, seed: int) -> None:
+@given(strategies.labelled_texts(), st.sampled_from([0.1, 0.2, 0.5]) | st.integers(1, 5), strategies.seeds)
+def test_a_stratified_split_keeps_its_size_and_class_shares(pairs: Pairs, test_size: float, seed: int) -> None:
     parts = split_or_none(pairs, test_size=test_size, seed=seed, group_duplicates=False)
     if parts is None:
         return
     total, in_test = Counter(label for _, label in pairs), Counter(label for _, label in parts[1])
-    for label, count in total.items():
-        assert abs(in_test[label] - test_size * count) <= 0.5 + 1e-9
+    wanted = test_size if isinstance(test_size, int) else round(test_size * len(pairs))
+    assert len(parts[1]) == min(wanted, len(pairs) - len(total))
+    assert all(in_test[label] < count for label, count in total.items()), "a class has left the training side"
+    if all(wanted * count / len(pairs) <= count - 1 for count in total.values()):
+        assert all(abs(in_test[label] - wanted * count / len(pairs)) < 1 for label, count in total.items())
 
 
 @given(strategies.labelled_texts(), st.sampled_from([0.1, 0.2, 0.5]), strategies.seeds)
-def test_no_group_could_move_to_bring_the_shares_nearer(pairs: Pairs, test_size: float, seed: int) -> None:
+def test_no_group_could_move_to_bring_the_size_nearer(pairs: Pairs, test_size: float, seed: int) -> None:
     parts = split_or_none(pairs, test_size=test_size, seed=seed)
     if parts is None:
         return
-    total, in_test = Counter(label for _, label in pairs), Counter(label for _, label in parts[1])
+    train, test = parts
+    lacking = round(test_size * len(pairs)) - len(test)
+    left = Counter(label for _, label in train)
+    for text, size in Counter(text for text, _ in (train if lacking > 0 else test)).items():
+        own = Counter(label for other, label in train if other == text)
+        empties_a_class = lacking > 0 and any(left[label] == count for label, count in own.items())
+        assert empties_a_class or not lacking or size > abs(lacking)
 
-    def distance(counts: Counter[str]) -> float:
-        return sum(abs(counts[label] - test_size * total[label]) for label in total)
 
-    for text in {text for text, _ in pairs}:
-        group = Counter(label for other, label in pairs if other == text)
-        moved = Counter(in_test)
-        if text in {other for other, _ in parts[1]}:
-            moved.subtract(group)
-        else:
-            moved.update(group)
-        assert distance(moved) >= distance(in_test) - 1e-6
+@given(strategies.labelled_texts(min_size=6), strategies.seeds, st.data())
+def test_groups_stay_together_in_all_of_three_parts(pairs: Pairs, seed: int, data: st.DataObject) -> None:
+    owners = data.draw(st.lists(st.sampled_from("abcdef"), min_size=len(pairs), max_size=len(pairs)))
+    dataset = SequenceDataset.from_pairs(pairs)
+    try:
+        parts = dataset.split(validation_size=0.2, test_size=0.3, seed=seed, groups=owners)
+    except InvalidArgumentError:
+        return
+    assert sum((Counter(raw_pairs(part)) for part in parts), Counter()) == Counter(pairs)
+    texts = [{text for text, _ in raw_pairs(part)} for part in parts]
+    of_parts = [{owner for owner, (text, _) in zip(owners, pairs, strict=True) if text in own} for own in texts]
+    for sets in (texts, of_parts):
+        assert not sets[0] & sets[1] | sets[0] & sets[2] | sets[1] & sets[2]
 
 
 @given(strategies.labelled_texts(min_size=1))
@@ -151,9 +164,10 @@ def test_labels_of_any_hashable_kind() -> None:
 
 def test_ids_are_stored_compactly() -> None:
     assert SequenceDataset.from_pairs([("abc", 0)]).sequences.values.dtype == torch.uint8
-    many = SequenceDataset.from_pairs([(list(range(300)), 0)])
+    words = list(map(str, range(40_000)))
+    many = SequenceDataset.from_pairs([(words[:300], 0)])
     assert many.sequences.values.dtype == torch.int16
-    more = SequenceDataset.from_pairs([(list(range(40_000)), 0)])
+    more = SequenceDataset.from_pairs([(words, 0)], vocabulary=Vocabulary(words))
     assert more.sequences.values.dtype == torch.int32
     assert more[0][0].tolist() == list(range(2, 40_002))
     assert more[0][0].dtype == torch.int64
@@ -190,7 +204,7 @@ NAN = float("nan")
         ([(np.ones((2, 3)), 0), (np.ones((0, 3)), 1)], r"must not be empty; got length 0 \(sequence 1\)"),
         (["ab"], r"must be \(sequence, label\) pairs; got 'ab' \(item 0\)"),
         ([("ab", 0), ("ab", 0, 1)], r"must be \(sequence, label\) pairs; got .* \(item 1\)"),
-        ([("ab", 0), (["a"], 1)], r"all strings or all sequences of tokens; got str \(sequence 0\) and list"),
+        ([("ab", 0), (["a"], 1)], r"one kind .* got str \(sequence 0\) and list"),
         ([("ab", 0), (np.ones((2, 3)), 1)], r"one kind .* got str \(sequence 0\) and ndarray \(sequence 1\)"),
         ([(np.ones((2, 3)), 0), ([1], 1)], r"one kind .* got ndarray \(sequence 0\) and list \(sequence 1\)"),
         ([(np.ones((2, 3)), 0), (np.ones((2, 4)), 1)], r"must all have 3 features; got shape \(2, 4\) \(sequence 1\)"),
@@ -200,12 +214,12 @@ NAN = float("nan")
             r"features must be finite numbers; got nan \(sequence 1, step 1, feature 1\)",
         ),
         ([(np.full((1, 1), np.inf), 0)], r"features must be finite numbers; got inf"),
-        ([([0.5, 0.7], 0)], r"other than floats; got list of float \(sequence 0\)\. Pass features as a float array"),
+        ([([0.5, 0.7], 0)], r"other than floats; got 0\.5 \(sequence 0, position 0\)\. Pass .* as a float array"),
         (
             [([[0.5], [0.7]], 0)],
             r"must be hashable; got list \(sequence 0, position 0\)\. Pass features as a float array",
         ),
-        ([("ab", [1])], r"labels must be hashable; got unhashable type: 'list'"),
+        ([("ab", [1])], r"labels must be hashable; got list \(sequence 0\)"),
         ([("ab", "x"), ("b", None)], r"labels must be known; got None \(sequence 1\)\. Leave such sequences out"),
         ([("ab", 1.0), ("b", float("nan"))], r"labels must be known; got nan \(sequence 1\)"),
     ],
@@ -226,10 +240,8 @@ def test_bad_labels_and_vocabularies() -> None:
         SequenceDataset.from_pairs([("a", 0), ("z", 0)], vocabulary=Vocabulary("a", strict=True))
     with pytest.raises(InvalidArgumentError, match=r"vocabulary must be None for float sequences"):
         SequenceDataset.from_pairs([(np.ones((1, 1)), 0)], vocabulary=Vocabulary("a"))
-    with pytest.raises(
-        InvalidDataError, match=r"float sequences must be float arrays or tensors; got list \(sequence 0\)"
-    ):
-        encode_features([[1.0]])
+    with pytest.raises(InvalidDataError, match=r"float sequences must be float arrays or tensors; got tokens"):
+        encode_features(Sequences("tokens", [[1]]))
 
 
 @pytest.mark.parametrize("test_size", [0, 0.0, 1.0, -0.1, 5, True, "0.2", NAN])
@@ -251,8 +263,12 @@ def test_a_split_that_leaves_a_side_empty() -> None:
     ):
         each_once.split(0.2)
     assert len(each_once.split(0.25, stratify=False)[1]) == 1
-    with pytest.raises(InvalidArgumentError, match=r"which leaves the training side"):
-        dataset.split(0.9)
+    with pytest.raises(InvalidArgumentError, match=r"groups must be as many as sequences; got 1 for 4"):
+        dataset.split(groups=["a"])
+    with pytest.raises(InvalidArgumentError, match=r"groups must be known; got None \(sequence 1\)"):
+        dataset.split(groups=["a", None, "b", "c"])
+    with pytest.raises(InvalidArgumentError, match=r"groups must be hashable; got .* \(sequence 0\)"):
+        dataset.split(groups=[["a"]] * 4)
 
 
 FLOATS = [(np.array([[1.0, 2.0, np.nan], [3.0, 4.0, 5.0]]), "x"), (np.ones((2, 1)), "y"), (np.empty((2, 0)), "x")]
@@ -275,12 +291,12 @@ def test_by_default_nothing_is_let_through(make: Any) -> None:
         with pytest.raises(InvalidDataError, match=message):
             make(pairs if make == SequenceDataset.from_pairs else zip(*pairs, strict=True))
     with pytest.raises(InvalidDataError, match="must not be empty"):
-        encode_features([np.empty((0, 2))])
+        encode_features(Sequences("features", [np.empty((0, 2))]))
     with pytest.raises(InvalidDataError, match="must be finite"):
-        encode_features([np.full((1, 2), np.nan)])
-    assert encode_features([np.ones((3, 2))]).values.shape == (3, 2)
+        encode_features(Sequences("features", [np.full((1, 2), np.nan)]))
+    assert encode_features(Sequences("features", [np.ones((3, 2))])).values.shape == (3, 2)
     with pytest.raises(InvalidDataError, match=r"must all have 3 features; got shape \(1, 2\) \(sequence 0\)"):
-        encode_features([np.ones((1, 2))], 3)
+        encode_features(Sequences("features", [np.ones((1, 2))]), 3)
 
 
 def test_a_batch_knows_its_indices() -> None:

@@ -1,6 +1,7 @@
 """The compiled engine: the same bits in any batch, the gradients of autograd, and nothing missed that it leaves out."""
 
 import copy
+import gc
 import os
 import subprocess
 import sys
@@ -162,6 +163,31 @@ def test_a_stream_gives_the_bits_of_each_prefix(model: RNNClassifier, data: st.D
             assert np.array_equal(found, engine_kernels.softmax_(logits.copy())[0])
 
 
+def test_memory_that_waits_is_never_freed_whatever_order_garbage_goes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = RNNClassifier(3, vocab_size=7, hidden_size=8, seed=0).eval()
+    freed: list[int] = []
+    kernels = library()
+    assert kernels is not None
+    free = kernels.workspace_free
+
+    def free_and_tell(address: int) -> None:
+        freed.append(address)
+        free(address)
+
+    monkeypatch.setattr(kernels, "workspace_free", free_and_tell)
+    engine_kernels.spare.waiting.clear()
+    for _ in range(20):
+        one: Any = [Packed(model.parts, full_table=False)]
+        one.append(one[0]._workspace if len(freed) % 2 else one)
+        one[0].cycle = one
+        del one
+    gc.collect()
+    waiting = [address for _, address in engine_kernels.spare.waiting]
+    assert waiting
+    assert len(set(waiting)) == len(waiting)
+    assert not set(waiting) & set(freed)
+
+
 def test_long_sequences_beside_short_ones_take_memory_for_what_is_there() -> None:
     model = RNNClassifier(3, vocab_size=7, hidden_size=8, seed=0).eval()
     long = torch.arange(100_000) % 5 + 2
@@ -171,7 +197,7 @@ def test_long_sequences_beside_short_ones_take_memory_for_what_is_there() -> Non
     batch = native_batch(model, store, np.arange(len(store)))
     together = packed.run(batch)
     assert torch.equal(together[-1], packed.run(native_batch(model, store, np.array([500])))[0])
-    assert sum(workspace.num_bytes for workspace in engine_kernels.spare.waiting) < 1 << 25
+    assert sum(packed.kernels.workspace_bytes(address) for _, address in engine_kernels.spare.waiting) < 1 << 25
     logits = model(pack_sequence([long[:2000], *[torch.tensor([2])] * 50]))
     assert torch.equal(logits[1:], together[:50])
 

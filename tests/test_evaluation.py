@@ -133,7 +133,7 @@ def test_an_untrained_model_is_worth_little() -> None:
         ("Satoshi", r"sequences must be a list, an array or a column, .*; got str\. Put a single one into a list"),
         (5, r"sequences must be a list, an array or a column, .*; got int"),
         (["a", ""], r"sequences must not be empty; got length 0 \(sequence 1\)"),
-        (["a", ["b"]], r"must be strings for a vocabulary of text; got list \(sequence 1\)"),
+        (["a", ["b"]], r"all of one kind .*; got str \(sequence 0\) and list \(sequence 1\)"),
         ([np.ones((2, 3))], r"must be strings for a vocabulary of text; got ndarray"),
         (
             SequenceDataset.from_pairs([("q", "a")]),

@@ -81,7 +81,7 @@ def test_features_are_prepared_as_by_a_loop(policy: Any, standardize: bool, seed
         expected = fill_by_loop(trace, policy, mean)
         if standardize:
             expected[:, :3] = (expected[:, :3] - mean) / scale
-        found = features(torch.tensor(trace)[None])[0]
+        found = features(torch.tensor(trace)[None], torch.float64)[0]
         assert np.allclose(found.numpy(), expected, rtol=0, atol=1e-9)
 
 
@@ -279,7 +279,7 @@ def test_a_batch_of_nothing_but_empty_sequences() -> None:
     assert torch.equal(model(inputs, torch.tensor([0, 0])), model.head.bias.expand(2, 3))
     model(inputs, torch.tensor([0, 0])).sum().backward()
     assert model.head.bias.grad is not None
-    with pytest.raises(InvalidDataError, match=r"sequences must not be empty; got length 0 \(sample 0\)"):
+    with pytest.raises(InvalidDataError, match=r"sequences must not be empty; got length 0 \(sequence 0\)"):
         pad_collate([([], 0)])
 
 

@@ -67,10 +67,10 @@ def test_columns_of_token_lists_and_of_numbers(library: str) -> None:
 @pytest.mark.parametrize(
     "table",
     [
-        pd.DataFrame({"name": NAMES}),
-        pl.DataFrame({"name": NAMES}),
-        pa.table({"name": NAMES}),
-        datasets.Dataset.from_dict({"name": NAMES}),
+        pd.DataFrame({"name": NAMES, "label": LABELS}),
+        pl.DataFrame({"name": NAMES, "label": LABELS}),
+        pa.table({"name": NAMES, "label": LABELS}),
+        datasets.Dataset.from_dict({"name": NAMES, "label": LABELS}),
     ],
     ids=lambda table: type(table).__module__.partition(".")[0],
 )
@@ -80,9 +80,9 @@ def test_a_whole_table_is_refused(table: Any) -> None:
 
 
 def test_a_missing_value_is_told_with_its_place() -> None:
-    with pytest.raises(InvalidDataError, match=r"and NoneType \(sequence 1\)"):
+    with pytest.raises(InvalidDataError, match=r"sequences must be known; got None \(sequence 1\)"):
         SequenceDataset.from_sequences(pl.Series(["ab", None]), ["x", "y"])
-    with pytest.raises(InvalidDataError, match=r"and float \(sequence 1\)"):
+    with pytest.raises(InvalidDataError, match=r"sequences must be known; got nan \(sequence 1\)"):
         SequenceDataset.from_sequences(pd.Series(["ab", None]), ["x", "y"])
 
 

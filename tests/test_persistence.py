@@ -106,9 +106,9 @@ def test_an_own_pooling_is_given_to_load(tmp_path: Path) -> None:
 
 
 def test_labels_that_json_cannot_hold(tmp_path: Path) -> None:
-    model = RNNClassifier(2, vocab_size=4, classes=[("a", 1), ("b", 2)])
+    model = RNNClassifier(2, vocab_size=4, classes=[("a", object), ("b", 2)])
     with pytest.raises(
-        InvalidDataError, match=r"classes must be strings or integers to be saved; got \('a', 1\) \(tuple\)"
+        InvalidDataError, match=r"classes must be strings, .* to be saved; got <class 'object'> \(type\)"
     ):
         save(model, tmp_path / "m")
     assert not list(tmp_path.iterdir())

@@ -21,9 +21,7 @@ from seqclf import (
     Evaluation,
     FileFormatError,
     InvalidArgumentError,
-    InvalidDataError,
     RNNClassifier,
-    SequenceDataset,
     StudyResult,
     TrainingError,
     evaluate,
@@ -415,12 +413,6 @@ def test_errors_come_before_any_training(grid: Any, options: dict[str, Any], mes
     with pytest.raises(InvalidArgumentError, match=message):
         study(grid, **options)
     assert not list(tmp_path.iterdir())
-
-
-def test_classes_that_no_model_file_holds_are_told_before_any_training(tmp_path: Path) -> None:
-    data = SequenceDataset.from_pairs([("ab", 0.5), ("ba", 1.5)])
-    with pytest.raises(InvalidDataError, match=r"classes must be strings or integers to be saved"):
-        run_study(data, {"seed": [0]}, base=SMALL, cache=tmp_path, keep_models=True, progress=False)
 
 
 def test_a_cache_that_is_no_folder(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ __all__ = [
     "FileFormatError",
     "InvalidArgumentError",
     "InvalidDataError",
+    "InvalidIndexError",
     "MissingDependencyError",
     "SeqclfError",
     "SeqclfWarning",
@@ -57,6 +58,17 @@ class InvalidDataError(SeqclfError, ValueError):
         >>> SequenceDataset.from_pairs([("Satoshi", "Japanese"), ("", "Greek")])  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         seqclf.errors.InvalidDataError: sequences must not be empty; got length 0 (sequence 1). Remove it...
+    """
+
+
+class InvalidIndexError(InvalidArgumentError, IndexError):
+    """An index is beyond the end, or none at all.
+
+    Example:
+        >>> from seqclf import SequenceDataset
+        >>> SequenceDataset.from_pairs([("ab", "x")])[1]
+        Traceback (most recent call last):
+        seqclf.errors.InvalidIndexError: an index must be from -1 to 0; got 1.
     """
 
 

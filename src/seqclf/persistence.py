@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from seqclf._version import __version__
 from seqclf.cells.protocol import CellFactory
 from seqclf.cells.table import KNOWN_CELLS, cell_name
-from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
+from seqclf.errors import FileFormatError, InvalidArgumentError
 from seqclf.files import PathLike
 from seqclf.models.classifier import RNNClassifier
+from seqclf.reading.plain import from_json, to_json
 from seqclf.tensor_file import read_tensor_file, write_tensor_file
 from seqclf.vocabulary import Vocabulary
 
@@ -36,7 +37,7 @@ def save(model: RNNClassifier, path: PathLike) -> None:
         path: Where to; a file of that name is replaced.
 
     Raises:
-        InvalidDataError: A class or symbol is neither a string nor an integer.
+        InvalidDataError: A class or symbol is of a kind that files cannot hold.
         FileFormatError: The folder does not exist.
 
     Example:
@@ -88,19 +89,13 @@ def load(path: PathLike, *, cell: CellFactory | None = None, pooling: nn.Module 
 
 def describe_model(model: RNNClassifier) -> dict[str, Any]:
     """Return everything but the weights, as a value ready for JSON."""
-    for label in model.classes or ():
-        if type(label) not in {str, int}:
-            raise InvalidDataError(
-                f"classes must be strings or integers to be saved; got {label!r} ({type(label).__name__}). "
-                "Map the labels to strings before making the dataset."
-            )
     return {
         "version": _VERSION,
         "seqclf": __version__,
         "model": {name: getattr(model, name) for name in OPTIONS},
         "cell": cell_name(model.cell),
         "pooling": list(model.pooling_names) or "custom",
-        "classes": None if model.classes is None else list(model.classes),
+        "classes": None if model.classes is None else [to_json(label, "classes") for label in model.classes],
         "vocabulary": None if model.vocabulary is None else model.vocabulary.to_dict(),
     }
 
@@ -138,7 +133,7 @@ def _build(
             raise ValueError(f"{options['num_layers']} layers in {len(tensors)} tensors")
         options["cell"] = cell if own["cell"] else KNOWN_CELLS.get(content["cell"], content["cell"])
         options["pooling"] = pooling if own["pooling"] else content["pooling"]
-        options["classes"] = content["classes"]
+        options["classes"] = None if content["classes"] is None else list(map(from_json, content["classes"]))
         options["vocabulary"] = None if content["vocabulary"] is None else Vocabulary.from_dict(content["vocabulary"])
         # On the meta device the model has shapes and no memory; only code of the user's own may need the real thing.
         with torch.device("cpu" if any(own.values()) else "meta"):

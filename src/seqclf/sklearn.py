@@ -16,13 +16,14 @@ from typing_extensions import Self
 from seqclf.cells.protocol import CellFactory
 from seqclf.cells.table import CellName
 from seqclf.checks import check_int
-from seqclf.data.convert import as_list
 from seqclf.data.dataset import SequenceDataset
-from seqclf.data.encode import are_features
 from seqclf.errors import InvalidArgumentError, InvalidDataError, MissingDependencyError
-from seqclf.inference.predict import predict_proba
+from seqclf.inference.logits import compute_logits
+from seqclf.inference.predict import encode_for, predict_proba
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.pooling import PoolingName
+from seqclf.reading.columns import as_list
+from seqclf.reading.sequences import read_sequences
 from seqclf.training.fit import OptimizerFactory, fit
 from seqclf.training.stopping import EarlyStopping
 from seqclf.training.weights import SampleWeight, sample_weights
@@ -196,11 +197,16 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     def predict_proba(self, X: Any) -> npt.NDArray[np.floating[Any]]:  # noqa: N803
         """Return the probability of each class for each sequence: (n, C), columns as `classes_`."""
         check_is_fitted(self, "model_")
-        return predict_proba(self.model_, _sequences(X, are_floats=self.model_.input_size is not None))
+        return predict_proba(self.model_, self._read(X))
+
+    def _read(self, X: Any) -> list[Any]:  # noqa: N803
+        return _sequences(X, are_floats=self.model_.input_size is not None)
 
     def predict_log_proba(self, X: Any) -> npt.NDArray[np.floating[Any]]:  # noqa: N803
         """Return the logarithms of what `predict_proba` returns."""
-        logarithms: npt.NDArray[np.floating[Any]] = np.log(self.predict_proba(X))
+        check_is_fitted(self, "model_")
+        logits = compute_logits(self.model_, encode_for(self.model_, self._read(X)), batch_size=256)
+        logarithms: npt.NDArray[np.floating[Any]] = torch.from_numpy(logits).log_softmax(1).numpy()
         return logarithms
 
     def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803
@@ -214,8 +220,9 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if options.get("empty") == "skip":
             raise InvalidArgumentError("empty must be 'error' or 'zero' here; got 'skip'. Every sequence gets a label.")
         vocabulary = None
-        if sequences and not are_features(sequences):
-            vocabulary = Vocabulary.build(sequences, min_freq=check_int("min_freq", self.min_freq))
+        min_freq = check_int("min_freq", self.min_freq)
+        if sequences and (read := read_sequences(sequences)).kind != "features":
+            vocabulary = Vocabulary.of(read, min_freq=min_freq)
         return SequenceDataset.from_sequences(
             sequences,
             labels,
@@ -250,13 +257,17 @@ def _sequences(X: Any, *, are_floats: bool = False) -> list[Any]:  # noqa: N803
     return items
 
 
+def _is_listed(item: Any) -> bool:
+    return isinstance(item, list | tuple) or (isinstance(item, np.ndarray) and item.dtype == object)
+
+
 def _holds_floats(item: Any) -> bool:
-    return isinstance(item, list | tuple) and any(isinstance(one, float | np.floating | list | tuple) for one in item)
+    return _is_listed(item) and any(isinstance(one, float | np.floating | list | tuple) for one in item)
 
 
 def _as_array(item: Any, index: int) -> Any:
     try:
-        return np.asarray(item, dtype=np.float64) if isinstance(item, list | tuple) else item
+        return np.asarray(item, dtype=np.float64) if _is_listed(item) else item
     except (TypeError, ValueError) as error:
         raise InvalidDataError(
             f"sequences of numbers must be arrays (T,) or (T, F); got {item!r:.80} (sequence {index}): {error}."

@@ -13,9 +13,11 @@ from torch import Tensor
 from typing_extensions import Self
 
 from seqclf.checks import check_int
-from seqclf.data.convert import as_list
 from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from seqclf.files import PathLike, read_json, write_json
+from seqclf.reading.columns import as_list
+from seqclf.reading.plain import from_json, is_savable, plain, sort_values, to_json
+from seqclf.reading.sequences import Kind, Sequences, read_sequence, read_sequences, warn_of_likely_mistakes
 
 __all__ = ["Vocabulary"]
 
@@ -100,7 +102,22 @@ class Vocabulary:
         """
         check_int("min_freq", min_freq)
         kept = None if max_size is None else check_int("max_size", max_size, minimum=2) - 2
-        counts, is_text = _count(as_list(sequences))
+        items = as_list(sequences)
+        if not items:
+            raise InvalidDataError("sequences must hold at least one sequence; got none. Pass the training sequences.")
+        return cls.of(read_sequences(items), min_freq=min_freq, kept=kept, strict=strict)
+
+    @classmethod
+    def of(cls, read: Sequences, *, min_freq: int = 1, kept: int | None = None, strict: bool = False) -> Self:
+        """Make the vocabulary of plain sequences; otherwise as `build`."""
+        warn_of_likely_mistakes(read)
+        if read.kind == "features":
+            raise InvalidDataError(
+                "sequences must be strings or lists of symbols to have a vocabulary; got float arrays. Leave the "
+                "vocabulary out for measurements."
+            )
+        is_text = read.kind == "text"
+        counts: Counter[Any] = Counter("".join(read.items)) if is_text else Counter(chain.from_iterable(read.items))
         return cls.from_counts(counts, is_text=is_text, min_freq=min_freq, kept=kept, strict=strict)
 
     @classmethod
@@ -119,7 +136,7 @@ class Vocabulary:
             >>> Vocabulary.from_counts({"b": 1, "a": 3, "c": 3}, is_text=True).symbols
             ('a', 'c', 'b')
         """
-        known = [symbol for symbol in sort_symbols(counts) if counts[symbol] >= min_freq]
+        known = [symbol for symbol in sort_values(counts) if counts[symbol] >= min_freq]
         known.sort(key=lambda symbol: -counts[symbol])  # a stable sort: between equals the order by symbol stays
         known = known[:kept]
         return cls("".join(map(str, known)) if is_text else known, strict=strict)
@@ -147,16 +164,35 @@ class Vocabulary:
             >>> Vocabulary.build(["abba"]).to_ids("abc")
             [2, 3, 1]
         """
-        if self.is_text and not isinstance(sequence, str):
-            raise _not_text([sequence])
-        symbols: Any = sequence if self.is_text else _token_list(sequence, 0)
-        try:
-            ids = [self._ids.get(symbol, self.unknown_id) for symbol in symbols]
-        except TypeError:
-            raise _unhashable([symbols]) from None
-        if self.strict and self.unknown_id in ids:
+        kind, symbols = read_sequence(sequence, 0)
+        return self.to_plain_ids(self.check_kind(kind, symbols, 0)[1])
+
+    def to_plain_ids(self, symbols: Any) -> list[int]:
+        """Return the ids of a string, or of a list of symbols, that is of the vocabulary's kind."""
+        get, unknown = self._ids.get, self.unknown_id
+        ids = [get(symbol, unknown) for symbol in symbols]
+        if self.strict and unknown in ids:
             self._refuse_unknown([symbols], np.array(ids), np.array([0, len(ids)]))
         return ids
+
+    def check_kind(self, kind: Kind, symbols: Any, index: int) -> tuple[Kind, Any]:
+        """Return a plain sequence that is of the vocabulary's kind; raise for others.
+
+        Raises:
+            InvalidDataError: It is of another.
+        """
+        if kind == ("text" if self.is_text else "tokens") or (self.is_text and kind == "tokens" and not symbols):
+            return kind, symbols
+        what = type(symbols).__name__
+        if self.is_text:
+            raise InvalidDataError(
+                f"sequences must be strings for a vocabulary of text; got {what} (sequence {index}). Join the symbols, "
+                "or build a vocabulary of tokens."
+            )
+        raise InvalidDataError(
+            f"sequences must be lists, tuples or arrays of symbols for a vocabulary of tokens; got {what} "
+            f"(sequence {index}). Split it into tokens first."
+        )
 
     def encode_flat(self, sequences: Sequence[str | Tokens]) -> tuple[Tensor, Tensor]:
         """Encode many sequences at once, end to end.
@@ -173,11 +209,22 @@ class Vocabulary:
             >>> values, offsets
             (tensor([2, 3, 4, 2, 3]), tensor([0, 2, 2, 5]))
         """
-        values = self._encode_text(sequences) if self.is_text else self._encode_tokens(sequences)
-        lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
+        if not len(sequences):
+            return torch.zeros(0, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+        return self.encode_plain(read_sequences(list(sequences)))
+
+    def encode_plain(self, read: Sequences) -> tuple[Tensor, Tensor]:
+        """Encode plain sequences; otherwise as `encode_flat`."""
+        items = read.items
+        if read.kind != ("text" if self.is_text else "tokens"):
+            for index, item in enumerate(items):
+                self.check_kind(read.kind, item, index)
+            items = [""] * len(items)  # empty lists are empty texts, too
+        values = self._encode_text(items) if self.is_text else self._encode_tokens(items)
+        lengths = np.fromiter(map(len, items), np.int64, len(items))
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         if self.strict:
-            self._refuse_unknown(sequences, values, offsets)
+            self._refuse_unknown(items, values, offsets)
         return torch.from_numpy(values), torch.from_numpy(offsets)
 
     def decode(self, ids: Tensor | Sequence[int]) -> str | list[Any]:
@@ -192,7 +239,7 @@ class Vocabulary:
             >>> Vocabulary(["to", "be"]).decode([2, 3, 1, 0, 0])
             ['to', 'be', '<unk>']
         """
-        numbers = ids.tolist() if isinstance(ids, Tensor) else list(ids)
+        numbers = list(map(plain, ids.tolist() if isinstance(ids, Tensor) else ids))
         for position, number in enumerate(numbers):
             if not hasattr(number, "__index__") or not 0 <= number < len(self):
                 raise InvalidDataError(
@@ -207,7 +254,7 @@ class Vocabulary:
         """Write the vocabulary to `path` as JSON, whole or not at all.
 
         Raises:
-            InvalidDataError: A symbol is neither a string nor an integer.
+            InvalidDataError: A symbol is of a kind that files cannot hold.
 
         Example:
             >>> import tempfile
@@ -236,20 +283,19 @@ class Vocabulary:
         """Return the vocabulary as a value of strings, numbers, lists and dicts alone, ready for JSON.
 
         Raises:
-            InvalidDataError: A symbol is neither a string nor an integer, or is a string that JSON would change.
+            InvalidDataError: A symbol is of a kind that files cannot hold, or is a string that JSON would change.
         """
         for symbol in self.symbols:
-            if type(symbol) not in {str, int} or (isinstance(symbol, str) and _has_surrogate_pair(symbol)):
+            if isinstance(symbol, str) and _has_surrogate_pair(symbol):
                 raise InvalidDataError(
-                    f"symbols must be strings or integers to be saved; got {symbol!r} ({type(symbol).__name__}). "
-                    "Map the symbols to strings before building the vocabulary."
+                    f"symbols must be strings that JSON can hold; got {symbol!r}. Map it to another string."
                 )
         return {
             "format": _FORMAT,
             "version": _VERSION,
             "kind": "text" if self.is_text else "tokens",
             "strict": self.strict,
-            "symbols": list(self.symbols),
+            "symbols": [to_json(symbol, "symbols") for symbol in self.symbols],
         }
 
     @classmethod
@@ -269,12 +315,16 @@ class Vocabulary:
             )
         symbols, kind, strict = content.get("symbols"), content.get("kind"), content.get("strict")
         is_text = kind == "text"
+        try:
+            symbols = list(map(from_json, symbols)) if isinstance(symbols, list) else None
+        except (ValueError, TypeError):
+            symbols = None
         if (
             kind not in ("text", "tokens")  # not a set: what stands in a file need not be hashable
             or not isinstance(strict, bool)
-            or not isinstance(symbols, list)
-            or not all(type(symbol) is str or (type(symbol) is int and not is_text) for symbol in symbols)
-            or (is_text and not all(len(symbol) == 1 for symbol in symbols))
+            or symbols is None
+            or not all(map(is_savable, symbols))
+            or (is_text and not all(isinstance(symbol, str) and len(symbol) == 1 for symbol in symbols))
             or len(set(symbols)) != len(symbols)
         ):
             raise InvalidDataError(
@@ -302,25 +352,16 @@ class Vocabulary:
         kind = "text" if self.is_text else "tokens"
         return f"Vocabulary({len(self)} ids, {kind}: {first}{more}{', strict' if self.strict else ''})"
 
-    def _encode_text(self, sequences: Sequence[Any]) -> npt.NDArray[np.int64]:
-        try:
-            text = "".join(sequences)
-        except TypeError:
-            raise _not_text(sequences) from None
+    def _encode_text(self, texts: Sequence[Any]) -> npt.NDArray[np.int64]:
         assert self._table is not None
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+        codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), "<u4")
         found: npt.NDArray[np.int64] = self._table[np.minimum(codes, len(self._table) - 1)]
         return found
 
-    def _encode_tokens(self, sequences: Sequence[Any]) -> npt.NDArray[np.int64]:
-        lists = [_token_list(sequence, index) for index, sequence in enumerate(sequences)]
-        total = sum(map(len, lists))
-        get = self._ids.get
-        try:
-            ids = (get(symbol, self.unknown_id) for symbol in chain.from_iterable(lists))
-            return np.fromiter(ids, np.int64, total)
-        except TypeError:
-            raise _unhashable(lists) from None
+    def _encode_tokens(self, lists: Sequence[list[Any]]) -> npt.NDArray[np.int64]:
+        get, unknown = self._ids.get, self.unknown_id
+        ids = (get(symbol, unknown) for symbol in chain.from_iterable(lists))
+        return np.fromiter(ids, np.int64, sum(map(len, lists)))
 
     def _refuse_unknown(
         self, sequences: Sequence[Any], values: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
@@ -335,73 +376,13 @@ class Vocabulary:
             )
 
 
-def sort_symbols(symbols: Iterable[Any]) -> list[Any]:
-    """Sort hashable values into one order that does not depend on the order they came in, whatever their types."""
-    symbols = list(symbols)
-    try:
-        return sorted(symbols)
-    except TypeError:
-        return sorted(symbols, key=lambda symbol: (type(symbol).__qualname__, repr(symbol)))
-
-
-def _count(sequences: list[Any]) -> tuple[Counter[Any], bool]:
-    """Return how often each symbol occurs, and whether the sequences are text."""
-    if not sequences:
-        raise InvalidDataError("sequences must hold at least one sequence; got none. Pass the training sequences.")
-    texts = sum(isinstance(sequence, str) for sequence in sequences)
-    if texts == len(sequences):
-        return Counter("".join(sequences)), True
-    if texts:
-        index = next(
-            i for i, sequence in enumerate(sequences) if isinstance(sequence, str) != isinstance(sequences[0], str)
+def check_is_vocabulary(vocabulary: Any) -> Vocabulary:
+    """Return `vocabulary` if it is one; raise otherwise."""
+    if not isinstance(vocabulary, Vocabulary):
+        raise InvalidArgumentError(
+            f"vocabulary must be a Vocabulary; got {type(vocabulary).__name__}. Pass train.vocabulary."
         )
-        raise InvalidDataError(
-            "sequences must be all strings or all sequences of tokens; "
-            f"got {type(sequences[0]).__name__} (sequence 0) and {type(sequences[index]).__name__} (sequence {index}). "
-            "Split the strings into tokens, or join the tokens."
-        )
-    lists = [_token_list(sequence, index) for index, sequence in enumerate(sequences)]
-    try:
-        return Counter(chain.from_iterable(lists)), False
-    except TypeError:
-        raise _unhashable(lists) from None
-
-
-def _not_text(sequences: Sequence[Any]) -> InvalidDataError:
-    index = next(index for index, sequence in enumerate(sequences) if not isinstance(sequence, str))
-    return InvalidDataError(
-        f"sequences must be strings for a vocabulary of text; got {type(sequences[index]).__name__} "
-        f"(sequence {index}). Join the symbols, or build a vocabulary of tokens."
-    )
-
-
-def _token_list(sequence: Any, index: int) -> list[Any]:
-    if isinstance(sequence, np.ndarray | Tensor):
-        if sequence.ndim == 1:
-            return list(sequence.tolist())
-        raise InvalidDataError(
-            f"arrays of tokens must have one dimension; got shape {tuple(sequence.shape)} (sequence {index}). "
-            "Pass one array of ids for each sequence."
-        )
-    if isinstance(sequence, str) or not isinstance(sequence, Sequence):
-        raise InvalidDataError(
-            f"sequences must be lists, tuples or arrays for a vocabulary of tokens; got {type(sequence).__name__} "
-            f"(sequence {index}). Split it into tokens first."
-        )
-    return list(sequence)
-
-
-def _unhashable(lists: list[list[Any]]) -> InvalidDataError:
-    for index, tokens in enumerate(lists):
-        for position, token in enumerate(tokens):
-            try:
-                hash(token)
-            except TypeError:
-                return InvalidDataError(
-                    f"symbols must be hashable; got {type(token).__name__} (sequence {index}, position {position}). "
-                    "Pass features as a float array of shape (T, F), or turn the symbols into tuples."
-                )
-    raise AssertionError("a TypeError came from something other than hashing")  # pragma: no cover
+    return vocabulary
 
 
 def _character_table(ids: dict[Any, int]) -> npt.NDArray[np.int64]:

@@ -115,11 +115,11 @@ def _vectors(model: RNNClassifier, store: Ragged) -> tuple[Tensor, Tensor]:
             vectors = model.embedding(inputs.long())
             return vectors, torch.zeros_like(vectors)
         assert model.features is not None
-        inputs = inputs.to(model.head.weight.dtype)[None]
-        vectors = model.features(inputs)[0]
+        inputs = inputs[None]
+        vectors = model.features(inputs, model.head.weight.dtype)[0]
         mean = getattr(model.features, "mean", None)
         nothing = torch.zeros_like(inputs) if mean is None else mean.expand_as(inputs)
-        return vectors, model.features(nothing)[0]
+        return vectors, model.features(nothing, model.head.weight.dtype)[0]
 
 
 def _vector_reader(model: RNNClassifier, size: int) -> RNNClassifier:

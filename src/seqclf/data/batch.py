@@ -13,6 +13,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_sequence
 from typing_extensions import Self
 
 from seqclf.errors import InvalidDataError
+from seqclf.reading.plain import plain
+from seqclf.reading.sequences import read_encoded
 
 __all__ = ["Batch", "pack_collate", "pad_collate"]
 
@@ -124,7 +126,7 @@ def _check_samples(samples: Sequence[Sample], allow_empty: bool = False) -> tupl
     for index, sample in enumerate(samples):
         if not isinstance(sample, tuple | list) or len(sample) != 2:
             raise InvalidDataError(
-                f"samples must be (sequence, label) pairs; got {type(sample).__name__} (sample {index}). "
+                f"samples must be (sequence, label) pairs; got {type(sample).__name__} (sequence {index}). "
                 "Use a dataset that returns pairs, such as SequenceDataset."
             )
         sequences.append(_check_sequence(sample[0], index, sequences[0] if sequences else None, allow_empty))
@@ -133,38 +135,25 @@ def _check_samples(samples: Sequence[Sample], allow_empty: bool = False) -> tupl
 
 
 def _check_sequence(sequence: Any, index: int, first: Tensor | None, allow_empty: bool) -> Tensor:
-    try:
-        tensor = torch.as_tensor(sequence)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidDataError(
-            f"sequences must be ids (T,) or features (T, F); got {type(sequence).__name__} (sample {index}): {error}. "
-            "Encode it first, for instance with Vocabulary.encode."
-        ) from None
-    if not tensor.is_floating_point() or tensor.shape == (0,):  # an empty list has no type
-        tensor = tensor.long()
-    if tensor.ndim != (2 if tensor.is_floating_point() else 1):
-        raise InvalidDataError(
-            f"sequences must be integer ids of shape (T,) or float features of shape (T, F); got {tensor.dtype} of "
-            f"shape {tuple(tensor.shape)} (sample {index}). Give each sequence one row for each step."
-        )
+    tensor = read_encoded(sequence, index)
     if len(tensor) == 0 and not allow_empty:
         raise InvalidDataError(
-            f"sequences must not be empty; got length 0 (sample {index}). Remove it; or pass allow_empty=True to "
+            f"sequences must not be empty; got length 0 (sequence {index}). Remove it; or pass allow_empty=True to "
             "pad_collate, and empty='zero' to the model."
         )
     if first is not None and (tensor.shape[1:] != first.shape[1:] or tensor.dtype != first.dtype):
         raise InvalidDataError(
-            f"sequences must be alike in width and type; got {tuple(first.shape)} {first.dtype} (sample 0) and "
-            f"{tuple(tensor.shape)} {tensor.dtype} (sample {index}). Give each sequence the same features."
+            f"sequences must be alike in width and type; got {tuple(first.shape)} {first.dtype} (sequence 0) and "
+            f"{tuple(tensor.shape)} {tensor.dtype} (sequence {index}). Give each sequence the same features."
         )
     return tensor
 
 
 def _check_label(label: Any, index: int) -> int:
-    is_number = label.ndim == 0 and not label.is_floating_point() if isinstance(label, Tensor) else True
-    if not is_number or isinstance(label, bool) or not hasattr(label, "__index__"):
+    number = plain(label)
+    if isinstance(number, bool) or not isinstance(number, int):
         raise InvalidDataError(
-            f"labels must be integer class indices; got {label!r} (sample {index}). "
+            f"labels must be integer class indices; got {label!r} (sequence {index}). "
             "SequenceDataset turns labels of other kinds into indices."
         )
-    return int(label.__index__())
+    return number

@@ -5,27 +5,30 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from typing_extensions import Self
 
-from seqclf.checks import check_int
+from seqclf.checks import check_choice, check_int
 from seqclf.data.batch import Batch
-from seqclf.data.convert import as_list
-from seqclf.data.duplicates import Groups, duplicate_groups, members
-from seqclf.data.encode import are_features, encode_features, encode_tokens, refuse_mixed_kinds
-from seqclf.data.labels import index_labels
+from seqclf.data.duplicates import Groups, duplicate_groups, join_groups, members
+from seqclf.data.encode import cut_padding, encode_features, encode_tokens, warn_of_unknown
 from seqclf.data.ragged import Indices, Ragged
 from seqclf.data.report import DataReport, build_report
-from seqclf.data.split import check_test_size, choose_groups
+from seqclf.data.split import check_size, choose_groups
 from seqclf.data.store import StoreWriter, open_store
 from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.files import PathLike
-from seqclf.vocabulary import Vocabulary
+from seqclf.reading.columns import as_list
+from seqclf.reading.indices import is_several, read_index, read_indices
+from seqclf.reading.labels import index_labels, read_groups
+from seqclf.reading.sequences import read_sequences, warn_of_likely_mistakes
+from seqclf.vocabulary import Vocabulary, check_is_vocabulary
 
 __all__ = ["SequenceDataset"]
 
@@ -81,6 +84,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         channels_first: bool = False,
         allow_empty: bool = False,
         allow_missing: bool = False,
+        trailing_missing: Literal["keep", "end"] = "keep",
     ) -> Self:
         """Encode (sequence, label) pairs.
 
@@ -93,6 +97,8 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             channels_first: Whether float arrays are (F, T), one row for each feature, in place of (T, F).
             allow_empty: Whether sequences without a step are let in; the model's `empty` says what to do with them.
             allow_missing: Whether features may be NaN; the model's `missing` says what to do with them.
+            trailing_missing: What steps at the end are of which no feature is known: missing, which is to `"keep"`
+                them, or padding behind the `"end"`, which is cut off.
 
         Raises:
             InvalidDataError: There are no pairs; an item is not a pair; a sequence is empty, of another kind or width,
@@ -104,7 +110,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             >>> test[0]
             (tensor([2, 3, 1]), 1)
         """
-        pairs = list(pairs)
+        pairs = as_list(pairs, "pairs")
         for index, pair in enumerate(pairs):
             if not isinstance(pair, tuple | list) or len(pair) != 2:
                 raise InvalidDataError(
@@ -119,6 +125,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             channels_first=channels_first,
             allow_empty=allow_empty,
             allow_missing=allow_missing,
+            trailing_missing=trailing_missing,
         )
 
     @classmethod
@@ -132,6 +139,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         channels_first: bool = False,
         allow_empty: bool = False,
         allow_missing: bool = False,
+        trailing_missing: Literal["keep", "end"] = "keep",
     ) -> Self:
         """Encode sequences and their labels, given side by side; otherwise as `from_pairs`.
 
@@ -144,6 +152,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             channels_first: As for `from_pairs`.
             allow_empty: As for `from_pairs`.
             allow_missing: As for `from_pairs`.
+            trailing_missing: As for `from_pairs`.
 
         Raises:
             InvalidDataError: As `from_pairs`, and where there are more labels than sequences or fewer.
@@ -164,17 +173,21 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             raise InvalidDataError(
                 "a dataset must hold at least one sequence; got none. Check where the data come from."
             )
-        refuse_mixed_kinds(sequences)
-        if are_features(sequences):
+        classes, indices = index_labels(labels, None if classes is None else as_list(classes, "classes"))
+        read = read_sequences(sequences, channels_first=channels_first)
+        if check_choice("trailing_missing", trailing_missing, ("keep", "end")) == "end":
+            read = cut_padding(read)
+        if read.kind == "features":
             if vocabulary is not None:
                 raise InvalidArgumentError("vocabulary must be None for float sequences; got one. Leave it out.")
-            store = encode_features(
-                sequences, channels_first=channels_first, allow_empty=allow_empty, allow_missing=allow_missing
-            )
+            warn_of_likely_mistakes(read)
+            store = encode_features(read, allow_empty=allow_empty, allow_missing=allow_missing)
+        elif vocabulary is None:
+            vocabulary = Vocabulary.of(read)
+            store = encode_tokens(read, vocabulary, allow_empty=allow_empty)
         else:
-            vocabulary = Vocabulary.build(sequences) if vocabulary is None else vocabulary
-            store = encode_tokens(sequences, vocabulary, allow_empty=allow_empty)
-        classes, indices = index_labels(labels, classes)
+            store = encode_tokens(read, check_is_vocabulary(vocabulary), allow_empty=allow_empty)
+            warn_of_unknown(store)
         return cls(store, indices, classes, vocabulary, channels_first)
 
     @classmethod
@@ -188,6 +201,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         channels_first: bool = False,
         allow_empty: bool = False,
         allow_missing: bool = False,
+        trailing_missing: Literal["keep", "end"] = "keep",
         resume: bool = False,
     ) -> Self:
         """Write (sequence, label) pairs into a folder, as a stream, and return them as `open` does.
@@ -203,6 +217,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             channels_first: As for `from_pairs`.
             allow_empty: As for `from_pairs`.
             allow_missing: As for `from_pairs`.
+            trailing_missing: As for `from_pairs`.
             resume: Whether to go on where a call for this folder was cut off. The same pairs must come once more; those
                 that are in already are passed over.
 
@@ -229,6 +244,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
                     channels_first=channels_first,
                     allow_empty=allow_empty,
                     allow_missing=allow_missing,
+                    trailing_missing=trailing_missing,
                 )
             except InvalidDataError as error:
                 raise InvalidDataError(f"{error} (Counted from item {writer.progress.done}.)") from None
@@ -317,11 +333,17 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self.compact_labels)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index must be from {-len(self)} to {len(self) - 1}; got {index}.")
-        index = range(len(self))[index]
-        return self.sequences[index], int(self.compact_labels[index])
+    @overload
+    def __getitem__(self, index: int) -> tuple[Tensor, int]: ...
+
+    @overload
+    def __getitem__(self, index: slice | list[Any] | npt.NDArray[Any] | Tensor) -> Self: ...
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, int] | Self:
+        if type(index) is not int and is_several(index):
+            return self.subset(index)
+        place = read_index(index, len(self))
+        return self.sequences[place], int(self.compact_labels[place])
 
     def __iter__(self) -> Iterator[tuple[Tensor, int]]:
         return (self[index] for index in range(len(self)))
@@ -342,15 +364,28 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             tensor([[2, 3, 2],
                     [2, 0, 0]])
         """
-        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        chosen = torch.from_numpy(read_indices(indices, len(self)))
         if len(chosen) == 0:
             raise InvalidDataError("indices must hold at least one index to make a batch; got none.")
         inputs, lengths = self.sequences.pad(chosen)
         return Batch(inputs, lengths, self.compact_labels[chosen].long(), chosen)
 
     def subset(self, indices: Indices) -> Self:
-        """Return the samples at `indices`, in that order, with the same vocabulary and classes."""
-        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        """Return the samples at `indices`, in that order, with the same vocabulary and classes.
+
+        Args:
+            indices: Integers, of which those below zero count from the end; a mask, one boolean for each sample; or a
+                slice. `dataset[indices]` is the same.
+
+        Raises:
+            InvalidIndexError: They are none of these, or beyond the end.
+
+        Example:
+            >>> dataset = SequenceDataset.from_pairs([("ab", "x"), ("a", "y"), ("aba", "x")])
+            >>> dataset.subset(dataset.lengths > 1).lengths, dataset[:2].lengths
+            (tensor([2, 3]), tensor([2, 1]))
+        """
+        chosen = torch.from_numpy(read_indices(indices, len(self)))
         store = self.sequences.select(chosen)
         return type(self)(store, self.compact_labels[chosen].long(), self.classes, self.vocabulary, self.channels_first)
 
@@ -400,36 +435,85 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         """
         return build_report(self, other)
 
+    @overload
     def split(
-        self, test_size: float = 0.2, *, seed: int = 0, stratify: bool = True, group_duplicates: bool = True
-    ) -> tuple[Self, Self]:
-        """Split at random into a training and a test part.
+        self,
+        test_size: float = 0.2,
+        *,
+        validation_size: None = None,
+        seed: int = 0,
+        stratify: bool = True,
+        group_duplicates: bool = True,
+        groups: Iterable[Any] | None = None,
+    ) -> tuple[Self, Self]: ...
+
+    @overload
+    def split(
+        self,
+        test_size: float = 0.2,
+        *,
+        validation_size: float,
+        seed: int = 0,
+        stratify: bool = True,
+        group_duplicates: bool = True,
+        groups: Iterable[Any] | None = None,
+    ) -> tuple[Self, Self, Self]: ...
+
+    def split(
+        self,
+        test_size: float = 0.2,
+        *,
+        validation_size: float | None = None,
+        seed: int = 0,
+        stratify: bool = True,
+        group_duplicates: bool = True,
+        groups: Iterable[Any] | None = None,
+    ) -> tuple[Self, ...]:
+        """Split at random into a training and a test part, or into training, validation and test.
 
         Args:
-            test_size: The part of the samples that goes to the test side, between 0 and 1; or their number.
+            test_size: The part of the samples that goes to the test side, between 0 and 1; or their number. Where
+                sequences stay together, it is met as nearly as they allow.
+            validation_size: The same for a validation part, between the two others in what is returned; None is none.
             seed: The seed. The same data and seed give the same split.
-            stratify: Whether both sides keep the shares of the classes: within one sample of the wanted number where no
-                sequence occurs twice, otherwise as near as whole groups of duplicates allow.
+            stratify: Whether all parts keep the shares of the classes, to within one sample where no sequences stay
+                together. No class loses its last training sequence.
             group_duplicates: Whether equal sequences, whatever their labels, stay on one side. Otherwise the test side
                 can hold sequences that were trained on, and its accuracy flatters.
+            groups: What each sequence comes from (a person, a device, a day), any values, as many as sequences: those
+                of one group stay on one side, too.
 
         Returns:
-            The training part and the test part, each in the order of this dataset.
+            The training part, the validation part if one was asked for, and the test part, each in the order of this
+            dataset.
 
         Raises:
-            InvalidArgumentError: `test_size` is out of range, or leaves one of the sides empty.
+            InvalidArgumentError: A size is out of range, or leaves one of the sides empty; or `groups` are more or
+                fewer than the sequences.
 
         Example:
             >>> pairs = [("ab", "x"), ("ba", "x"), ("ab", "x"), ("c", "y"), ("d", "y"), ("cd", "y")]
             >>> train, test = SequenceDataset.from_pairs(pairs).split(test_size=1 / 3)
             >>> len(train), len(test)
             (4, 2)
+            >>> digits = SequenceDataset.from_pairs([(format(i, "b"), i % 2) for i in range(100)])
+            >>> [len(part) for part in digits.split(validation_size=0.1, test_size=0.2)]
+            [70, 10, 20]
         """
-        train, test = self.split_indices(test_size, seed=seed, stratify=stratify, group_duplicates=group_duplicates)
-        return self.subset(train), self.subset(test)
+        sizes = {"test_size": test_size}
+        if validation_size is not None:
+            sizes = {"validation_size": validation_size, "test_size": test_size}
+        parts = self._split(sizes, seed, stratify=stratify, group_duplicates=group_duplicates, groups=groups)
+        return tuple(self.subset(part) for part in parts)
 
     def split_indices(
-        self, test_size: float = 0.2, *, seed: int = 0, stratify: bool = True, group_duplicates: bool = True
+        self,
+        test_size: float = 0.2,
+        *,
+        seed: int = 0,
+        stratify: bool = True,
+        group_duplicates: bool = True,
+        groups: Iterable[Any] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return where the two sides of `split` stand in this dataset: int64 tensors, ascending.
 
@@ -439,21 +523,48 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             >>> sorted(train.tolist() + test.tolist())
             [0, 1, 2, 3]
         """
-        share = check_test_size(test_size, len(self))
+        sizes = {"test_size": test_size}
+        train, test = self._split(sizes, seed, stratify=stratify, group_duplicates=group_duplicates, groups=groups)
+        return train, test
+
+    def _split(
+        self,
+        sizes: dict[str, float],
+        seed: int,
+        *,
+        stratify: bool,
+        group_duplicates: bool,
+        groups: Iterable[Any] | None,
+    ) -> list[Tensor]:
+        wanted = {name: check_size(name, size, len(self)) for name, size in sizes.items()}
         check_int("seed", seed, minimum=0)
-        groups = members(self.groups if group_duplicates else np.arange(len(self)))
+        numbers = self.groups if group_duplicates else np.arange(len(self))
+        if groups is not None:
+            numbers = join_groups(numbers, read_groups(groups, len(self)))
+        left, parts = members(numbers), []
         strata = self.labels.tolist() if stratify else [0] * len(self)
-        test = choose_groups(groups, strata, share, seed)
-        if not 0 < len(test) < len(self):
-            side = "training" if test else "test"
-            raise InvalidArgumentError(
-                f"test_size must leave something on both sides; got {test_size!r}, which leaves the {side} side of "
-                f"{len(self)} samples empty (distinct: {len(groups)}; the largest of {len(self.classes)} classes has "
-                f"{max(Counter(strata).values())}). Choose another size, or stratify=False."
-            )
-        is_test = torch.zeros(len(self), dtype=torch.bool)
-        is_test[test] = True
-        return torch.nonzero(~is_test)[:, 0], torch.nonzero(is_test)[:, 0]
+        for name in reversed(wanted):
+            chosen = choose_groups(left, strata, wanted[name], seed)
+            parts.append(chosen)
+            taken = set(chosen)
+            left = [group for group in left if group[0] not in taken]
+        parts.append(sorted(member for group in left for member in group))
+        parts.reverse()
+        self._refuse_empty_parts(parts, sizes, len(members(numbers)), strata)
+        return [torch.tensor(part, dtype=torch.int64) for part in parts]
+
+    def _refuse_empty_parts(
+        self, parts: list[list[int]], sizes: dict[str, float], distinct: int, strata: list[int]
+    ) -> None:
+        sides = ["training", *(name.removesuffix("_size") for name in sizes)]
+        for side, part in zip(sides, parts, strict=True):
+            if not part:
+                name = "test_size" if side == "training" else f"{side}_size"
+                raise InvalidArgumentError(
+                    f"{name} must leave something on all sides; got {sizes[name]!r}, which leaves the {side} side of "
+                    f"{len(self)} samples empty (distinct: {distinct}; the largest of {len(self.classes)} classes has "
+                    f"{max(Counter(strata).values())}). Choose another size, or stratify=False."
+                )
 
     def __repr__(self) -> str:
         shortest, longest = int(self.sequences.sizes.min()), int(self.sequences.sizes.max())

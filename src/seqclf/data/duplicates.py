@@ -33,6 +33,20 @@ def members(groups: Groups) -> list[list[int]]:
     return [part.tolist() for part in np.split(order, ends[:-1])]
 
 
+def join_groups(first: Groups, second: Groups) -> Groups:
+    """Number what either of two groupings holds together, directly or through others."""
+    joined = first.copy()
+    while True:  # each round gives a group the least number that any of its members has in the other grouping
+        before = joined
+        for numbers in (second, first):
+            least = np.full(int(numbers.max(initial=-1)) + 1, len(joined) + int(first.max(initial=0)))
+            np.minimum.at(least, numbers, joined)
+            joined = least[numbers]
+        if (joined == before).all():
+            _, compact = np.unique(joined, return_inverse=True)
+            return compact.astype(np.int64)
+
+
 def _as_words(sequences: Ragged) -> npt.NDArray[np.uint64]:
     raw = sequences.values.numpy()
     if not sequences.is_tokens:

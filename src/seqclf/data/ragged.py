@@ -5,13 +5,15 @@ Legend: B sequences in a batch, T steps of the longest of them, F features a ste
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-Indices = Sequence[int] | npt.NDArray[np.int64] | Tensor
+Places = Sequence[int] | npt.NDArray[np.int64] | Tensor  # from 0 up
+Indices = Sequence[int] | npt.NDArray[Any] | Tensor | slice
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ class Ragged:
     def __getitem__(self, index: int) -> Tensor:
         return self._as_input(self.values[self.offsets[index] : self.offsets[index + 1]])
 
-    def select(self, indices: Indices) -> "Ragged":
+    def select(self, indices: Places) -> "Ragged":
         """Return the sequences at `indices`, in that order, as a store of their own."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         lengths = self.sizes[chosen].long()
@@ -63,7 +65,7 @@ class Ragged:
         shift = torch.repeat_interleave(self.offsets[:-1][chosen] - offsets[:-1], lengths)
         return Ragged(self.values[shift + torch.arange(len(shift))], offsets)
 
-    def pad(self, indices: Indices) -> tuple[Tensor, Tensor]:
+    def pad(self, indices: Places) -> tuple[Tensor, Tensor]:
         """Gather the sequences at `indices` into one padded tensor, without Python work for each sequence.
 
         Returns:

@@ -25,7 +25,9 @@ from torch import Tensor
 from seqclf.data.ragged import Ragged
 from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from seqclf.files import PathLike, read_json, write_json
-from seqclf.vocabulary import Vocabulary, sort_symbols
+from seqclf.reading.plain import from_json, sort_values, to_json
+from seqclf.reading.sequences import warn
+from seqclf.vocabulary import Vocabulary
 
 Array = npt.NDArray[Any]
 
@@ -33,6 +35,7 @@ _FORMAT, _VERSION = "seqclf-dataset", 1
 _PARTS = ("values", "lengths", "labels")
 _ARRAYS = ("values", "offsets", "lengths", "labels")
 _BLOCK = 1 << 20  # how many numbers are copied at once
+_MOST_LOST = 1e-3  # of the standard deviation of a feature
 _FIRST_ID = 2  # after padding and the unknown
 
 
@@ -47,6 +50,7 @@ class _Progress:
         symbols: The symbols in the order in which they came, and how often each did.
         classes: The labels in the order in which they came.
         longest: The length of the longest sequence.
+        is_wide: Whether features are kept as float64: the first that came were.
     """
 
     done: int = 0
@@ -55,6 +59,7 @@ class _Progress:
     symbols: list[list[Any]] = field(default_factory=list)
     classes: list[Any] = field(default_factory=list)
     longest: int = 0
+    is_wide: bool = False
 
 
 class StoreWriter:
@@ -89,9 +94,12 @@ class StoreWriter:
         """Append encoded sequences and the indices of their labels; the chunk may have a vocabulary of its own."""
         progress = self.progress
         self._check_kind(sequences, vocabulary)
-        _check_classes(classes)
+        for label in classes:
+            to_json(label, "labels")  # raises where a file could not hold it
         if vocabulary is None:
-            values = sequences.values.numpy().astype(np.float32)  # whatever torch's default type is
+            values = sequences.values.numpy()
+            progress.is_wide = progress.is_wide if progress.done else values.dtype == np.float64
+            values = values.astype(np.float64) if progress.is_wide else _as_float32(values, progress.done)
         else:
             vocabulary.to_dict()  # raises where a file could not hold the symbols
             values = self._renumber(sequences.values.numpy(), vocabulary)
@@ -114,7 +122,11 @@ class StoreWriter:
         progress.done += len(labels)
         progress.classes, progress.symbols = list(known), [[symbol, count] for symbol, count in self.counts.items()]
         progress.longest = max(progress.longest, int(sequences.lengths.max()))
-        write_json(self.folder / "progress.json", {"format": _FORMAT, "version": _VERSION} | vars(progress))
+        plain = {
+            "symbols": [[to_json(symbol, "symbols"), count] for symbol, count in progress.symbols],
+            "classes": [to_json(label, "labels") for label in progress.classes],
+        }
+        write_json(self.folder / "progress.json", {"format": _FORMAT, "version": _VERSION} | vars(progress) | plain)
 
     def finish(self, vocabulary: Vocabulary | None, classes: Sequence[Any] | None, *, channels_first: bool) -> None:
         """Give symbols and classes their final numbers, and make the folder a store.
@@ -128,7 +140,7 @@ class StoreWriter:
         is_tokens = progress.kind in ("text", "tokens")
         if is_tokens and vocabulary is None:
             vocabulary = Vocabulary.from_counts(self.counts, min_freq=0, is_text=progress.kind == "text")
-        final_classes = sort_symbols(progress.classes) if classes is None else list(classes)
+        final_classes = sort_values(progress.classes) if classes is None else list(classes)
         places = {label: number for number, label in enumerate(final_classes)}
         with _writing(self.folder):
             labels = np.array([places[label] for label in progress.classes])
@@ -146,7 +158,7 @@ class StoreWriter:
                 "steps": steps,
                 "width": None if is_tokens else int(progress.kind),
                 "channels_first": channels_first,
-                "classes": final_classes,
+                "classes": [to_json(label, "labels") for label in final_classes],
                 "vocabulary": None if vocabulary is None else vocabulary.to_dict(),
                 "files": files,
             }
@@ -177,7 +189,7 @@ class StoreWriter:
     def _values_by(self, vocabulary: Vocabulary | None) -> tuple[Any, Callable[[Array], Array], int]:
         """Return the type of the parts, what makes the final values of them, and how many different ones there are."""
         if vocabulary is None:
-            return np.float32, lambda block: block, 0
+            return np.float64 if self.progress.is_wide else np.float32, lambda block: block, 0
         places = {symbol: number for number, symbol in enumerate(vocabulary.symbols, start=_FIRST_ID)}
         table = np.array([0, 1, *(places[symbol] for symbol in self.numbers)])
         return np.int32, lambda block: table[block], len(vocabulary)
@@ -272,7 +284,7 @@ def open_store(folder: PathLike, *, check: bool) -> Store:
             for name in _ARRAYS
         }
         vocabulary = manifest["vocabulary"] and Vocabulary.from_dict(manifest["vocabulary"])
-        classes, channels_first = tuple(manifest["classes"]), bool(manifest["channels_first"])
+        classes, channels_first = tuple(map(from_json, manifest["classes"])), bool(manifest["channels_first"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FileFormatError(
             f"manifest of a store must be one that seqclf wrote; got {error!r} in {path}. Write the store again."
@@ -311,13 +323,16 @@ def _crc32(file: BinaryIO) -> int:
     return checksum
 
 
-def _check_classes(classes: Sequence[Any]) -> None:
-    for label in classes:
-        if type(label) not in {str, int}:
-            raise InvalidDataError(
-                f"labels must be strings or integers to be written; got {label!r} ({type(label).__name__}). "
-                "Map them to strings first."
-            )
+def _as_float32(values: Array, done: int) -> Array:
+    """Return features as files keep them; warn where much of what tells them apart is lost."""
+    narrow = values.astype(np.float32)
+    lost = np.abs(narrow - values).max(0, initial=0)
+    if len(values) and (lost > _MOST_LOST * np.nan_to_num(values).std(0)).any():
+        warn(
+            f"features from item {done} on lose digits in float32, which those before them need no more than: they are "
+            "large beside how much they change. Begin with such sequences, or standardise all before."
+        )
+    return narrow
 
 
 def _smallest(count: int) -> Any:
@@ -331,6 +346,8 @@ def _read_progress(path: Path) -> _Progress:
         if content.pop("format") != _FORMAT or content.pop("version") > _VERSION:
             raise ValueError("another format")
         progress = _Progress(**content)
+        progress.symbols = [[from_json(symbol), count] for symbol, count in progress.symbols]
+        progress.classes = list(map(from_json, progress.classes))
         _check_progress(progress)
         for name in _PARTS:
             if (path.parent / f"{name}.part").stat().st_size < progress.sizes[name]:
@@ -346,19 +363,18 @@ def _check_progress(progress: _Progress) -> None:
     """Raise ValueError, or what comes of values of other kinds, unless all parts fit each other."""
     numbers = [progress.done, progress.longest, *(progress.sizes[name] for name in _PARTS)]
     numbers += [count for _, count in progress.symbols]
-    if not all(type(number) is int and number >= 0 for number in numbers):
+    if not all(type(number) is int and number >= 0 for number in numbers) or type(progress.is_wide) is not bool:
         raise ValueError("a number that is none")
     width = int(progress.kind) if progress.kind.isdecimal() else 1
     if progress.kind not in {"text", "tokens"} and not progress.kind.isdecimal():
         raise ValueError(f"kind {progress.kind!r}")
     if progress.sizes["lengths"] != 4 * progress.done or progress.sizes["labels"] != 4 * progress.done:
         raise ValueError("sizes that do not fit the number of sequences")
-    if progress.sizes["values"] % (4 * max(1, width)) or progress.longest >= 1 << 31:
+    if progress.sizes["values"] % ((8 if progress.is_wide else 4) * max(1, width)) or progress.longest >= 1 << 31:
         raise ValueError("sizes that do not fit the kind")
     symbols = [symbol for symbol, _ in progress.symbols]
-    is_plain = all(type(one) in {str, int} for one in [*symbols, *progress.classes])
     is_text = all(isinstance(symbol, str) and len(symbol) == 1 for symbol in symbols)
-    if not is_plain or len(set(symbols)) != len(symbols) or (progress.kind == "text" and not is_text):
+    if len(set(symbols)) != len(symbols) or (progress.kind == "text" and not is_text):
         raise ValueError("symbols or classes that are none")
 
 

@@ -26,44 +26,61 @@ _START = np.zeros(1, np.int64)  # where a single sequence starts
 
 
 class Workspace:
-    """Memory that passes work in; it grows to what the largest has needed."""
+    """Memory that passes work in; it grows to what the largest has needed.
 
-    def __init__(self, kernels: Library, threads: int) -> None:
+    Args:
+        kernels: Whose it is.
+        threads: For how many.
+        address: Where it is, of one that was there before.
+    """
+
+    def __init__(self, kernels: Library, threads: int, address: int | None = None) -> None:
         self._kernels, self.threads = kernels, threads
-        self.address = kernels.workspace_new(threads)
+        self.address: int | None = address or kernels.workspace_new(threads)
         if not self.address:
             raise MemoryError("not enough memory for a pass")
 
     @property
     def num_bytes(self) -> int:
         """How much memory it holds."""
-        return int(self._kernels.workspace_bytes(self.address))
+        return int(self._kernels.workspace_bytes(self.address)) if self.address else 0
+
+    def release(self) -> tuple[int, int] | None:
+        """Give up the memory, and return its number of threads and its address; None where it was given up before."""
+        address, self.address = self.address, None
+        return (self.threads, address) if address else None
 
     def __del__(self) -> None:
         if getattr(self, "address", None):
             self._kernels.workspace_free(self.address)
+            self.address = None
 
 
 class _Spare:
-    """Workspaces that wait for the next pass: list operations are atomic, so threads may share them."""
+    """Memory of workspaces that waits for the next pass: list operations are atomic, so threads may share it.
+
+    Addresses wait, not objects: the collector of garbage finalises the parts of a cycle in any order, and an object
+    that came back to life from there could still be freed.
+    """
 
     MOST, MOST_BYTES = 8, 1 << 26  # more memory than that is given back to the system
 
     def __init__(self) -> None:
-        self.waiting: list[Workspace] = []
+        self.waiting: list[tuple[int, int]] = []  # number of threads, address
 
     def take(self, kernels: Library, threads: int) -> Workspace:
         """Return a workspace for so many threads."""
         try:
-            workspace = self.waiting.pop()
+            own_threads, address = self.waiting.pop()
         except IndexError:
             return Workspace(kernels, threads)
-        return workspace if workspace.threads >= threads else Workspace(kernels, threads)
+        workspace = Workspace(kernels, own_threads, address)
+        return workspace if own_threads >= threads else Workspace(kernels, threads)
 
     def give_back(self, workspace: Workspace) -> None:
-        """Keep a workspace for the next pass, unless it is large."""
-        if len(self.waiting) < self.MOST and workspace.num_bytes <= self.MOST_BYTES:
-            self.waiting.append(workspace)
+        """Keep the memory of a workspace for the next pass, unless it is large."""
+        if len(self.waiting) < self.MOST and workspace.num_bytes <= self.MOST_BYTES and (kept := workspace.release()):
+            self.waiting.append(kept)
 
 
 spare = _Spare()
@@ -221,7 +238,8 @@ class Packed(_Borrower):
     @property
     def address(self) -> int:
         """Where the kernels find the packed weights."""
-        return int(self._workspace.address)
+        assert self._workspace.address is not None
+        return self._workspace.address
 
     def new_logits(self) -> npt.NDArray[Any]:
         """Return room for the logits (C,) of one sequence."""

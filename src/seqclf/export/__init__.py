@@ -108,7 +108,7 @@ def _batches(model: RNNClassifier, count: int, seed: int) -> list[tuple[Tensor, 
         else:
             steps = rng.normal(size=(rows, longest, model.input_size)).astype(np.float32)
             if model.features is not None and "mean" in model.features._buffers:  # such as it was trained on
-                steps = steps * model.features.scale.numpy() + model.features.mean.numpy()
+                steps = (steps * model.features.scale.numpy() + model.features.mean.numpy()).astype(np.float32)
             if model.missing != "error":
                 steps[rng.random(steps.shape) < 0.2] = np.nan
             steps[is_padding] = np.nan

@@ -102,7 +102,7 @@ def native_batch(model: RNNClassifier, sequences: Ragged, indices: IndexArray) -
         return NativeBatch(as_values(sequences.values), sequences.offsets.numpy()[indices].astype(np.int64), lengths)
     chosen = sequences.select(indices)
     with torch.no_grad():
-        values = model.features.prepare(chosen.values.to(model.head.weight.dtype), chosen.lengths)
+        values = model.features.prepare(chosen.values, chosen.lengths, model.head.weight.dtype)
     return NativeBatch(as_values(values), chosen.offsets[:-1].numpy().astype(np.int64), lengths)
 
 

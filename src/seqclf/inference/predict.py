@@ -8,13 +8,14 @@ import numpy.typing as npt
 import torch
 
 from seqclf.checks import check_int
-from seqclf.data.convert import as_list
 from seqclf.data.dataset import SequenceDataset
-from seqclf.data.encode import encode_features, encode_tokens, refuse_empty, refuse_non_finite
+from seqclf.data.encode import encode_features, encode_tokens, refuse_empty, refuse_non_finite, warn_of_unknown
 from seqclf.data.ragged import Ragged
 from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.inference.logits import Floats, compute_logits, logits_of_tokens, pack, probabilities_of, run_batches
 from seqclf.models.classifier import RNNClassifier
+from seqclf.reading.columns import as_list
+from seqclf.reading.sequences import read_sequences
 
 __all__ = ["predict", "predict_prefixes", "predict_proba"]
 
@@ -148,17 +149,14 @@ def encode_for(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset)
             torch.empty(0, *width, dtype=torch.int64 if not width else None), torch.zeros(1, dtype=torch.int64)
         )
     allow_empty = model.empty != "error"
-    if model.input_size is not None:
-        return encode_features(
-            sequences,
-            model.input_size,
-            channels_first=model.channels_first,
-            allow_empty=allow_empty,
-            allow_missing=model.missing != "error",
-        )
     check_encodes(model)
+    read = read_sequences(sequences, channels_first=model.channels_first)
+    if model.input_size is not None:
+        return encode_features(read, model.input_size, allow_empty=allow_empty, allow_missing=model.missing != "error")
     assert model.vocabulary is not None
-    return encode_tokens(sequences, model.vocabulary, allow_empty=allow_empty)
+    store = encode_tokens(read, model.vocabulary, allow_empty=allow_empty)
+    warn_of_unknown(store)
+    return store
 
 
 def check_encodes(model: RNNClassifier) -> None:

@@ -278,7 +278,7 @@ class RNNClassifier(nn.Module):
     ) -> Tensor:
         """Return the logits, or whatever the parts end with."""
         if self.features is not None:
-            inputs = self.features(inputs.to(self.head.weight.dtype))
+            inputs = self.features(inputs, self.head.weight.dtype)
         elif self.embedding is None:
             inputs = inputs.to(self.head.weight.dtype)
         return recurrence.run(parts, inputs, lengths, dropout, self._truncation)
@@ -380,7 +380,7 @@ class RNNClassifier(nn.Module):
             pooling = (("last", self.pooling),) if last_only else ()
             return self._run_native(Parts(self.encoder, self.vectors, pooling), inputs, lengths, dropout)
         if self.features is not None:
-            inputs = self.features(inputs.to(self.head.weight.dtype))
+            inputs = self.features(inputs, self.head.weight.dtype)
         return encode(
             plan.backend,
             self.encoder,

@@ -1,10 +1,11 @@
 """Float features on their way into a model: standardised, and with missing values dealt with."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from typing_extensions import Self
 
 MissingPolicy = Literal["error", "mean", "forward", "indicator"]
 
@@ -32,8 +33,8 @@ class Features(nn.Module):
         self.missing = missing
         self.output_size = input_size * (2 if missing == "indicator" else 1)
         if standardize or missing != "error":  # otherwise there is nothing to keep
-            self.register_buffer("mean", torch.zeros(input_size))
-            self.register_buffer("scale", torch.ones(input_size))
+            self.register_buffer("mean", torch.zeros(input_size, dtype=torch.float64))
+            self.register_buffer("scale", torch.ones(input_size, dtype=torch.float64))
 
     def fit(self, values: Tensor) -> None:
         """Measure the mean and the standard deviation of each feature over all steps (N, F), NaN left out.
@@ -51,33 +52,49 @@ class Features(nn.Module):
         if self.standardize:
             self.scale.copy_(torch.where(scale > 1e-12 * mean.abs(), scale, 1.0))  # rounding is no change
 
-    def forward(self, inputs: Tensor | PackedSequence) -> Tensor | PackedSequence:
-        """Return the features (B, T, output_size), or a packed batch of them, ready for the encoder."""
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Move the measures with the model, but keep their digits: a clock's mean needs more than float32 has."""
+        measures = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, before in measures.items():
+            after = self._buffers[name]
+            assert after is not None
+            if after.dtype != before.dtype and not after.is_meta:
+                self._buffers[name] = before.to(after.device)
+        return self
+
+    def forward(self, inputs: Tensor | PackedSequence, dtype: torch.dtype = torch.float32) -> Tensor | PackedSequence:
+        """Return the features (B, T, output_size), or a packed batch of them, in the type of the encoder's weights."""
         if "mean" not in self._buffers:
-            return inputs
+            return inputs.to(dtype)
         if self.missing == "forward" and isinstance(inputs, PackedSequence):
             inputs, _ = pad_packed_sequence(inputs, batch_first=True)
         if isinstance(inputs, PackedSequence):
-            return inputs._replace(data=self._prepare(inputs.data))
+            return inputs._replace(data=self._prepare(inputs.data, dtype))
         if self.missing == "forward":
             inputs = fill_forward(inputs)
-        return self._prepare(inputs)
+        return self._prepare(inputs, dtype)
 
-    def prepare(self, values: Tensor, lengths: Tensor) -> Tensor:
+    def prepare(self, values: Tensor, lengths: Tensor, dtype: torch.dtype) -> Tensor:
         """Return the features (N, output_size) of sequences one behind the other, (N, F), of lengths (B,)."""
         if "mean" not in self._buffers:
-            return values
+            return values.to(dtype)
         if self.missing == "forward":
             starts = torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)[:, None]  # (N, 1)
             values = _last_known(values, starts)
-        return self._prepare(values)
+        return self._prepare(values, dtype)
 
-    def _prepare(self, steps: Tensor) -> Tensor:
-        """Fill in the mean for what is missing, standardise, and add indicators: (..., F) to (..., output_size)."""
+    def _prepare(self, steps: Tensor, dtype: torch.dtype) -> Tensor:
+        """Fill in the mean for what is missing, standardise, and add indicators: (..., F) to (..., output_size).
+
+        All is computed in float64, which holds what large numbers differ by, and only then cast.
+        """
+        wide = torch.float32 if steps.device.type == "mps" else torch.float64  # which Apple's GPUs do not have
+        steps, mean, scale = steps.to(wide), self.mean.to(wide), self.scale.to(wide)
         is_missing = steps.isnan()
-        filled = torch.where(is_missing, self.mean, steps)
-        prepared = (filled - self.mean) / self.scale if self.standardize else filled
-        return torch.cat([prepared, is_missing.to(prepared)], dim=-1) if self.missing == "indicator" else prepared
+        filled = torch.where(is_missing, mean, steps)
+        prepared = ((filled - mean) / scale if self.standardize else filled).to(dtype)
+        return torch.cat([prepared, is_missing.to(dtype)], dim=-1) if self.missing == "indicator" else prepared
 
 
 def fill_forward(steps: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from seqclf.engine.cell_loop import advance
 from seqclf.engine.kernels import NativeStream, Packed, softmax_
 from seqclf.errors import InvalidDataError
 from seqclf.modes import evaluating
+from seqclf.reading.sequences import read_row
 
 
 class Stream:
@@ -71,30 +72,22 @@ class Stream:
         model = self._model
         assert model.vocab_size is not None
         if model.vocabulary is None:
-            ids = torch.tensor([check_int("step", symbol, minimum=0)])
+            ids = [check_int("step", symbol, minimum=0)]
         else:
-            ids = model.vocabulary.encode(symbol if model.vocabulary.is_text else [symbol])
-        if len(ids) != 1 or int(ids[0]) >= model.vocab_size:
+            ids = model.vocabulary.to_ids(symbol if model.vocabulary.is_text else [symbol])
+        if len(ids) != 1 or ids[0] >= model.vocab_size:
             raise InvalidDataError(
                 f"step must be one symbol that the model knows how to read; got {symbol!r} (step {self.length}). "
                 "Push the symbols of a sequence one by one."
             )
-        return ids
+        return torch.tensor(ids)
 
     def _read_features(self, row: Any) -> Tensor:
         """Return a row of features ready for the encoder, (1, E)."""
         model = self._model
         assert model.features is not None
-        try:
-            values = torch.as_tensor(row, dtype=model.head.weight.dtype, device=model.device)
-        except (TypeError, ValueError, RuntimeError):
-            values = torch.empty(0)
-        if values.shape != (model.input_size,):
-            raise InvalidDataError(
-                f"step must be a row of {model.input_size} features; got {row!r:.80} (step {self.length}). "
-                "Push the rows of a sequence one by one."
-            )
-        if bool(values.isinf().any()) or (model.missing == "error" and bool(values.isnan().any())):
+        values = read_row(row, model.input_size, self.length).to(model.device)
+        if model.missing == "error" and bool(values.isnan().any()):
             raise InvalidDataError(
                 f"features must be finite numbers; got {values.tolist()} (step {self.length}). "
                 "Correct them; or make the model with missing='mean', 'forward' or 'indicator' for NaN."
@@ -102,7 +95,7 @@ class Stream:
         if model.missing == "forward" and self._known is not None:
             values = torch.where(values.isnan(), self._known, values)
         self._known = values.clone()  # the caller may use the row again
-        prepared: Tensor = model.features(values[None, None])[0]
+        prepared: Tensor = model.features(values[None, None], model.head.weight.dtype)[0]
         return prepared
 
     def __repr__(self) -> str:

@@ -172,7 +172,7 @@ class NativeSteps:
         values: Tensor | None = None
         if self.model.features is not None:
             chosen = self._store.select(indices)
-            prepared = self.model.features.prepare(chosen.values.to(self.model.head.weight.dtype), chosen.lengths)
+            prepared = self.model.features.prepare(chosen.values, chosen.lengths, self.model.head.weight.dtype)
             values, starts = as_values(prepared), lengths.cumsum() - lengths
             self._batch.values = values.data_ptr()
         self._batch.count = len(indices)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -11,6 +10,7 @@ from torch import Tensor
 from seqclf.checks import check_choice
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError
+from seqclf.reading.columns import as_mapping, as_numbers
 
 ClassWeight = Literal["balanced"] | Mapping[Any, float] | Sequence[float] | Tensor
 SampleWeight = Sequence[float] | npt.NDArray[Any] | Tensor
@@ -24,11 +24,11 @@ def class_weights(class_weight: ClassWeight | None, train: SequenceDataset) -> T
         check_choice("class_weight", class_weight, ("balanced",))
         counts = torch.bincount(train.compact_labels, minlength=len(train.classes)).double()
         return len(train) / (len(train.classes) * counts.clamp(min=1))
-    if isinstance(class_weight, Mapping):
-        if unknown := [label for label in class_weight if label not in train.classes]:
+    if (by_label := as_mapping(class_weight)) is not None:
+        if unknown := [label for label in by_label if label not in train.classes]:
             raise InvalidArgumentError(f"class_weight must name classes of train; got {unknown[0]!r}, which is none.")
-        class_weight = [class_weight.get(label, 1.0) for label in train.classes]
-    weights = _numbers("class_weight", class_weight)
+        class_weight = [by_label.get(label, 1.0) for label in train.classes]
+    weights = as_numbers("class_weight", class_weight)
     if weights.shape != (len(train.classes),) or not bool((weights > 0).all() and weights.isfinite().all()):
         raise InvalidArgumentError(
             f"class_weight must hold {len(train.classes)} finite numbers above 0, one for each class; "
@@ -44,7 +44,7 @@ def sample_weights(sample_weight: SampleWeight | None, train: SequenceDataset) -
     """
     if sample_weight is None:
         return None
-    weights = _numbers("sample_weight", sample_weight)
+    weights = as_numbers("sample_weight", sample_weight)
     if weights.shape != (len(train),):
         raise InvalidArgumentError(
             f"sample_weight must hold {len(train)} numbers, one for each sequence of train; "
@@ -61,13 +61,3 @@ def sample_weights(sample_weight: SampleWeight | None, train: SequenceDataset) -
             "sample_weight must be above zero for one sequence at least; got weights of zero for all."
         )
     return weights / weights.max()
-
-
-def _numbers(name: str, values: Any) -> Tensor:
-    """Return values as float64, on the CPU."""
-    try:
-        if isinstance(values, Tensor):
-            return values.detach().to("cpu", torch.float64)
-        return torch.from_numpy(np.array(values, dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        raise InvalidArgumentError(f"{name} must hold numbers; got {values!r:.80}: {error}.") from None

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from seqclf.checks import check_int
 from seqclf.data.batch import pad_collate
-from seqclf.data.convert import as_list
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError
 from seqclf.inference.predict import encode_for
 from seqclf.models.classifier import RNNClassifier
+from seqclf.reading.columns import as_list
 from seqclf.verify.examination import Examination
 from seqclf.verify.report import BatchingReport, LawResult
 
@@ -98,7 +98,7 @@ def verify_batching(
 def _tensors(model: nn.Module, sequences: Sequence[Any] | SequenceDataset, dtype: torch.dtype) -> list[Tensor]:
     """Return the sequences that are not empty, as ids or features that the model takes."""
     if not isinstance(sequences, SequenceDataset):
-        sequences = [sequence for sequence in as_list(sequences) if len(sequence)]
+        sequences = [item for item in as_list(sequences) if not hasattr(item, "__len__") or len(item)]
     if isinstance(model, RNNClassifier) and (model.vocabulary is not None or model.features is not None):
         store = encode_for(model, sequences)
     elif isinstance(sequences, SequenceDataset):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqclf import InvalidDataError, SequenceDataset, Vocabulary
-from seqclf.data.convert import as_list
+from seqclf.reading.columns import as_list
 
 
 class Column:

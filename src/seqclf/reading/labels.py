@@ -1,0 +1,128 @@
+"""Labels of whatever kind to class indices."""
+
+from collections.abc import Sequence
+from enum import Enum
+from itertools import islice, repeat
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from seqclf.errors import InvalidArgumentError, InvalidDataError, did_you_mean
+from seqclf.reading.columns import as_list
+from seqclf.reading.plain import is_missing, is_savable, plain, sort_values
+
+_USUAL = {str, int}
+_FEW = 10  # so few measured numbers may just as well be classes
+
+
+def index_labels(labels: list[Any], classes: Sequence[Any] | None) -> tuple[tuple[Any, ...], Tensor]:
+    """Return the classes and the index of each label among them.
+
+    Raises:
+        InvalidDataError: A label is missing, is of a kind that files cannot hold, or is not among `classes`; labels of
+            two kinds are equal, such as True and 1; or they are measured numbers.
+        InvalidArgumentError: A class occurs twice.
+    """
+    if not set(map(type, labels)) <= _USUAL:
+        labels = _read(labels)
+    try:
+        classes = tuple(sort_values(set(labels)) if classes is None else map(plain, classes))
+        table = {label: index for index, label in enumerate(classes)}
+        numbers = list(map(table.get, labels, repeat(-1)))
+    except TypeError as error:
+        raise InvalidDataError(f"labels must be hashable; got {error}. Use strings or integers.") from None
+    if len(table) != len(classes):
+        raise InvalidArgumentError(f"classes must be distinct; got {list(islice(classes, 20))}. Remove the repetition.")
+    if -1 in numbers:
+        index = numbers.index(-1)
+        raise InvalidDataError(
+            f"labels must be among the {len(classes)} classes; got {labels[index]!r} (sequence {index})."
+            f"{did_you_mean(labels[index], classes)} Correct it, or pass classes that include it."
+        )
+    return classes, torch.tensor(numbers)
+
+
+def read_groups(groups: Any, count: int) -> npt.NDArray[np.int64]:
+    """Return a number for what each of `count` sequences comes from, the same for equal ones.
+
+    Raises:
+        InvalidArgumentError: They are more or fewer, or one is missing or not hashable.
+    """
+    values = list(map(plain, as_list(groups, "groups")))
+    if len(values) != count:
+        raise InvalidArgumentError(
+            f"groups must be as many as sequences; got {len(values)} for {count}. Give each sequence its group."
+        )
+    numbers: dict[Any, int] = {}
+    for index, value in enumerate(values):
+        if is_missing(value):
+            raise InvalidArgumentError(
+                f"groups must be known; got {value!r} (sequence {index}). Give such sequences groups of their own."
+            )
+        try:
+            numbers.setdefault(value, len(numbers))
+        except TypeError as error:
+            raise InvalidArgumentError(f"groups must be hashable; got {error} (sequence {index}).") from None
+    return np.array([numbers[value] for value in values], np.int64)
+
+
+def _read(labels: list[Any]) -> list[Any]:
+    """Return labels of unusual kinds as Python's own values, or raise."""
+    labels = list(map(plain, labels))
+    for index, label in enumerate(labels):
+        if is_missing(label):
+            raise InvalidDataError(
+                f"labels must be known; got {label!r} (sequence {index}). Leave such sequences out, or give the "
+                "missing label a name."
+            )
+        if isinstance(label, Enum):
+            raise InvalidDataError(
+                f"labels must be plain values, which files can hold; got {label!r} (sequence {index}). "
+                "Pass label.name or label.value."
+            )
+        if not is_savable(label):
+            _refuse_kind(label, index)
+    _refuse_measured(labels)
+    _refuse_equal(labels)
+    return labels
+
+
+def _refuse_kind(label: Any, index: int) -> None:
+    try:
+        hash(label)
+    except TypeError:
+        raise InvalidDataError(
+            f"labels must be hashable; got {type(label).__name__} (sequence {index}). Use strings or integers."
+        ) from None
+    raise InvalidDataError(
+        f"labels must be strings, numbers, bytes, dates, or tuples of these, which files can hold; got {label!r:.80} "
+        f"(sequence {index}, {type(label).__name__}). Map the labels to strings."
+    )
+
+
+def _refuse_measured(labels: list[Any]) -> None:
+    """Refuse floats of which nearly each is another: numbers that were measured, not classes."""
+    if len(labels) < _FEW or not all(type(label) is float for label in labels):
+        return
+    distinct = len(set(labels))
+    if 2 * distinct > len(labels) and not all(label.is_integer() for label in labels):
+        raise InvalidDataError(
+            f"labels must be classes; got {distinct} different floats for {len(labels)} sequences, such as "
+            f"{labels[0]!r} (sequence 0): to predict numbers is regression, which this library does not do. Cut them "
+            "into a few ranges."
+        )
+
+
+def _refuse_equal(labels: list[Any]) -> None:
+    """Refuse labels of two kinds that Python takes for equal, as True and 1 are."""
+    first: dict[Any, tuple[Any, int]] = {}
+    for index, label in enumerate(labels):
+        other, place = first.setdefault(label, (label, index))
+        if type(other) is not type(label):
+            raise InvalidDataError(
+                f"labels must be of one kind; got {other!r} (sequence {place}) and {label!r} (sequence {index}), which "
+                "are equal. Use strings."
+            )
