@@ -15,7 +15,8 @@ SOURCE = Path(seqclf.__file__).parent
 # The order in which data flow: a module imports only from rooms before its own, or from its own.
 ROOMS = [
     ["_version", "errors"],
-    ["checks", "files", "forks", "modes", "notebook", "progress", "seeding"],
+    ["checks", "files", "forks", "modes", "notebook", "progress"],
+    ["seeding"],
     ["tensor_file"],
     ["reading.plain"],
     ["reading.columns", "reading.indices", "reading.labels", "reading.sequences"],
@@ -67,6 +68,7 @@ ROOMS = [
     ["training.calibration", "training.evaluate", "training.steps", "training.update"],
     ["training.compare", "training.dry_run", "training.trainer"],
     ["training.run"],
+    ["training.rehearsal"],
     ["training.fit", "callbacks"],
     ["sklearn"],
     ["study.options"],

@@ -3,10 +3,11 @@
 import json
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import Any
 
-from seqclf.errors import FileFormatError
+from seqclf.errors import FileFormatError, InvalidArgumentError
 
 PathLike = str | os.PathLike[str]
 
@@ -14,9 +15,20 @@ PathLike = str | os.PathLike[str]
 def write_atomically(path: PathLike, content: bytes) -> None:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
 
-    The bytes go to a temporary file beside `path`, are flushed to the disk, and take the name last.
+    The bytes go to a temporary file beside `path`, are flushed to the disk, and take the name last. Through a link they
+    go to where it points. Who may read a file that is replaced stays as it was.
+
+    Raises:
+        InvalidArgumentError: `path` is no path.
+        FileFormatError: There is no such folder; something stands there that is no file, such as a pipe or a device;
+            or it may not be written to.
     """
-    path = Path(path)
+    path = as_path(path)
+    path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not path.is_file():
+        raise FileFormatError(
+            f"{path.name} must be a file to be replaced; got something else at {path}. Choose another place."
+        )
     if not path.parent.is_dir():
         raise FileFormatError(
             f"folder must exist to write {path.name}; got no folder at {path.parent}. Create it first."
@@ -24,6 +36,8 @@ def write_atomically(path: PathLike, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
+            if path.exists():
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -37,6 +51,21 @@ def write_atomically(path: PathLike, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def as_path(path: Any) -> Path:
+    """Return what names a file as a `Path`.
+
+    Raises:
+        InvalidArgumentError: It names none.
+    """
+    try:
+        return Path(path)
+    except TypeError:
+        raise InvalidArgumentError(
+            f"path must be a string or a pathlib.Path; got {type(path).__name__}. To fill an open file, save to a "
+            "path and copy its bytes."
+        ) from None
 
 
 def _sync_folder(folder: Path) -> None:
@@ -56,7 +85,7 @@ def write_json(path: PathLike, content: Any) -> None:
 
 def read_bytes(path: PathLike, what: str) -> bytes:
     """Return the content of `path`; `what` names the kind of file in the error."""
-    path = Path(path)
+    path = as_path(path)
     if path.exists() and not path.is_file():  # a folder; or a pipe or device, which might never end
         raise FileFormatError(f"{what} must be a file; got something else at {path}. Check the path.")
     try:

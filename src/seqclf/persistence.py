@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from seqclf._version import __version__
 from seqclf.cells.protocol import CellFactory
 from seqclf.cells.table import KNOWN_CELLS, cell_name
-from seqclf.errors import FileFormatError, InvalidArgumentError
+from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from seqclf.files import PathLike
-from seqclf.models.classifier import RNNClassifier
+from seqclf.models.classifier import RNNClassifier, check_is_model
 from seqclf.reading.plain import from_json, to_json
 from seqclf.tensor_file import read_tensor_file, write_tensor_file
 from seqclf.vocabulary import Vocabulary
@@ -37,8 +37,9 @@ def save(model: RNNClassifier, path: PathLike) -> None:
         path: Where to; a file of that name is replaced.
 
     Raises:
-        InvalidDataError: A class or symbol is of a kind that files cannot hold.
-        FileFormatError: The folder does not exist.
+        InvalidDataError: A class or symbol is of a kind that files cannot hold; or the model is of a class of your own,
+            or has another head than it was made with, so that `load` could not make it again.
+        FileFormatError: The folder does not exist, or something stands there that is no file.
 
     Example:
         >>> import tempfile
@@ -52,6 +53,7 @@ def save(model: RNNClassifier, path: PathLike) -> None:
         >>> predict(again, ["ab"]) == predict(model, ["ab"])
         True
     """
+    _check_can_be_made_again(model)
     write_tensor_file(path, _KIND, describe_model(model), model.state_dict())
 
 
@@ -87,6 +89,21 @@ def load(path: PathLike, *, cell: CellFactory | None = None, pooling: nn.Module 
     return _build(_check_version(description, path), tensors, path, cell, pooling)
 
 
+def _check_can_be_made_again(model: RNNClassifier) -> None:
+    """Raise where `load` would not give back what the model is."""
+    check_is_model("model", model)
+    if type(model) is not RNNClassifier:
+        raise InvalidDataError(
+            f"model must be an RNNClassifier itself to be saved; got {type(model).__name__}, whose code no file holds. "
+            "Save model.state_dict() with torch.save, and load it into a model that you make."
+        )
+    if type(model.head) is not nn.Linear or model.head.bias is None:
+        raise InvalidDataError(
+            f"model must have the head that it was made with to be saved; got {type(model.head).__name__}. Put further "
+            "layers into a pooling of your own, which load takes."
+        )
+
+
 def describe_model(model: RNNClassifier) -> dict[str, Any]:
     """Return everything but the weights, as a value ready for JSON."""
     return {
@@ -97,6 +114,7 @@ def describe_model(model: RNNClassifier) -> dict[str, Any]:
         "pooling": list(model.pooling_names) or "custom",
         "classes": None if model.classes is None else [to_json(label, "classes") for label in model.classes],
         "vocabulary": None if model.vocabulary is None else model.vocabulary.to_dict(),
+        "frozen": [name for name, parameter in model.named_parameters() if not parameter.requires_grad],
     }
 
 
@@ -139,7 +157,9 @@ def _build(
         with torch.device("cpu" if any(own.values()) else "meta"):
             model = RNNClassifier(**options)
         model.load_state_dict(tensors, assign=True)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        for name in content.get("frozen", []):
+            model.get_parameter(name).requires_grad_(False)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FileFormatError(
             f"model file must describe a model that fits its weights; got {error} in {path}."
         ) from error

@@ -8,6 +8,10 @@ from tqdm import tqdm
 
 def progress_bar(shown: bool, unit: str, **options: Any) -> Any:
     """Return a bar for steps of some unit; one that is not shown costs nothing."""
-    is_notebook = type(sys.stderr).__module__.startswith("ipykernel")  # which does not call itself a terminal
-    interval = 0.1 if sys.stderr.isatty() or is_notebook else 10.0
+    stream: Any = sys.stderr
+    if not hasattr(stream, "write"):  # as in programs without a console
+        return tqdm(disable=True, **options)
+    is_notebook = type(stream).__module__.startswith("ipykernel")  # which does not call itself a terminal
+    is_terminal = is_notebook or (hasattr(stream, "isatty") and stream.isatty())
+    interval = 0.1 if is_terminal else 10.0
     return tqdm(disable=not shown, mininterval=interval, unit=unit, dynamic_ncols=True, **options)

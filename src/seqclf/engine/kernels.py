@@ -347,9 +347,10 @@ def softmax_(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Turn logits (n, C), contiguous, into probabilities, in place."""
     kernels = library()
     if kernels is None or logits.dtype not in (np.float32, np.float64):
-        logits -= logits.max(1, keepdims=True, initial=-np.inf)
-        np.exp(logits, out=logits)
-        logits /= logits.sum(1, keepdims=True)
+        with np.errstate(all="ignore"):  # logits without bound give NaN
+            logits -= logits.max(1, keepdims=True, initial=-np.inf)
+            np.exp(logits, out=logits)
+            logits /= logits.sum(1, keepdims=True)
         return logits
     kind = kernels.kinds[0 if logits.dtype == np.float32 else 1]
     kernels.softmax(kind, *logits.shape, address_of(logits))

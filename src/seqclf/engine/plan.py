@@ -78,7 +78,7 @@ def _plan_native(model: Any) -> ExecutionPlan:
         why = f"the pooling, {type(pooling).__name__}, is left to torch"
     elif type(head) is not nn.Linear or head.bias is None:
         why = f"the head, {type(head).__name__}, is left to torch"
-    elif any(map(_is_watched, (head, *pooling.modules()))):
+    elif any(map(is_watched, (head, *pooling.modules()))):
         why = "hooks or parametrizations of pooling and head are left to torch"
     else:
         return ExecutionPlan("native", "classifier", "nothing is left to torch")
@@ -104,7 +104,7 @@ def _obstacles(model: Any) -> Iterator[str]:
         yield "autocast is on"
     if embedding is not None and model.vectors is None:
         yield "options of the embedding, such as max_norm, are left to torch"
-    if any(_is_watched(module) for module in (encoder, embedding, features) if module is not None):
+    if any(is_watched(module) for module in (encoder, embedding, features) if module is not None):
         yield "hooks or parametrizations of embedding or encoder are for torch to run"
     if library() is None:
         yield "the compiled kernels could not be loaded (see the warning)"
@@ -113,7 +113,7 @@ def _obstacles(model: Any) -> Iterator[str]:
 def plan_inference(model: Any, lengths: Tensor, *, is_subclass: bool) -> ExecutionPlan:
     """Return how `predict` and its like run a batch: a model that has to be called, as a subclass's own, is called."""
     plan = plan_forward(model, lengths, drops_states=False, truncates=False)
-    if plan.scope != "classifier" or not (is_subclass or _is_watched(model)):
+    if plan.scope != "classifier" or not (is_subclass or is_watched(model)):
         return plan
     return replace(plan, scope="layers", reason=_MUST_BE_CALLED)
 
@@ -131,7 +131,7 @@ def plan_training(model: Any, lengths: Tensor, *, is_subclass: bool) -> Executio
 
 def _training_obstacles(model: Any, is_subclass: bool) -> Iterator[str]:
     """Yield why `fit` cannot compute a whole step's gradients in one call."""
-    if is_subclass or _is_watched(model):
+    if is_subclass or is_watched(model):
         yield _MUST_BE_CALLED
     if not isinstance(model.encoder, nn.RNNBase):
         yield "cells other than the built-in ones take one step at a time"
@@ -157,7 +157,7 @@ def _has_hooks(parameter: nn.Parameter) -> bool:
     return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))
 
 
-def _is_watched(module: nn.Module) -> bool:
+def is_watched(module: nn.Module) -> bool:
     """Whether a module has hooks, or weights that are computed from others."""
     return bool(
         module._forward_hooks

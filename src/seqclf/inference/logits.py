@@ -1,6 +1,7 @@
 """Logits of the sequences of a store: by the compiled kernels in large blocks, otherwise batch by batch."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,36 +15,42 @@ from seqclf.data.packing import pack_batches
 from seqclf.data.ragged import Ragged
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.engine.kernels import NativeBatch, Packed, as_values, softmax_
+from seqclf.engine.plan import is_watched
 from seqclf.forks import leave_lost_threads
 from seqclf.models.classifier import RNNClassifier
-from seqclf.modes import evaluating
+from seqclf.modes import evaluating, has_modes, without_autocast
 
 IndexArray = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating[Any]]
 
 _BLOCK_STEPS = 1 << 18  # how many steps go to the kernels at once: enough for all threads, and a few MiB of memory
-_BLOCK_SEQUENCES = 1 << 14
+_BLOCK_SEQUENCES, _BLOCK_LOGITS = 1 << 14, 1 << 22  # likewise, and for many classes
 
 _ONE_STEP = torch.ones(1, dtype=torch.int64)  # the length of a sequence; whether kernels can run all depends on none
 
-_NUMPY_TYPES = {torch.float64: np.float64, torch.float32: np.float32, torch.float16: np.float16}  # bfloat16 has none
+_NUMPY_TYPES = {torch.float64: np.float64, torch.float32: np.float32}  # narrower models answer in float32
 
 
 def compute_logits(model: RNNClassifier, sequences: Ragged, batch_size: int) -> Floats:
     """Return the logits (n, C), in the order of the sequences, NaN for those that the model skips."""
     check_int("batch_size", batch_size)
     logits = np.full((len(sequences), model.num_classes), np.nan, _NUMPY_TYPES.get(model.head.weight.dtype, np.float32))
-    wanted = np.flatnonzero(sequences.sizes.numpy() >= (0 if model.empty == "zero" else 1))
-    for indices, _, found in run_batches(model, sequences, batch_size, wanted):
+    for indices, _, found in run_batches(model, sequences, batch_size, answered(model, sequences)):
         logits[indices] = found
     return logits
+
+
+def answered(model: RNNClassifier, sequences: Ragged) -> IndexArray:
+    """Return which sequences get an answer: all but empty ones, unless these are classified too."""
+    return np.flatnonzero(sequences.sizes.numpy() >= (0 if model.empty == "zero" else 1))
 
 
 def pack(model: RNNClassifier, *, full_table: bool) -> Packed | None:
     """Return the weights as they are now, packed for the compiled kernels; None where these cannot do all of it."""
     leave_lost_threads()
-    plan = model.plan_inference(_ONE_STEP)
-    return Packed(model.parts, full_table=full_table) if plan.scope == "classifier" else None
+    with without_autocast():
+        plan = model.plan_inference(_ONE_STEP)
+        return Packed(model.parts, full_table=full_table) if plan.scope == "classifier" else None
 
 
 def run_batches(
@@ -56,23 +63,26 @@ def run_batches(
     packed = pack(model, full_table=sequences.total > (model.vocab_size or 0))
     if packed is not None:
         run = packed.run_prefixes if prefixes else packed.run
-        for indices in _blocks(wanted, lengths):
+        for indices in _blocks(wanted, lengths, model.num_classes):
             yield indices, lengths[indices].astype(np.int64), run(native_batch(model, sequences, indices)).numpy()
         return
     arrays = BucketBatchSampler(sequences.sizes[wanted], batch_size, shuffle=False).arrays()
-    with evaluating(model), torch.no_grad():
-        for batch in pack_batches(sequences, None, (wanted[indices] for indices in arrays), model.device):
-            assert batch.indices is not None
-            yield batch.indices.numpy(), batch.lengths.numpy(), _run(model, batch, prefixes)
+    for batch in pack_batches(sequences, None, (wanted[indices] for indices in arrays), model.device):
+        assert batch.indices is not None
+        yield batch.indices.numpy(), batch.lengths.numpy(), _run(model, batch, prefixes)
 
 
 def _run(model: RNNClassifier, batch: Batch, prefixes: bool) -> Floats:
-    logits = (model.prefix_logits if prefixes else model)(batch.inputs, batch.lengths).cpu()
+    """Return the logits of a batch: as in eval mode, which only models that must be called are put into."""
+    must_be_called = type(model) is not RNNClassifier or is_watched(model) or has_modes(model)
+    with evaluating(model) if must_be_called else nullcontext(), torch.no_grad(), without_autocast():
+        call = model.prefix_logits if prefixes else model if must_be_called else model.infer
+        logits = call(batch.inputs, batch.lengths).cpu()
     found: Floats = (logits if logits.dtype in _NUMPY_TYPES else logits.float()).numpy()
     return found
 
 
-def _blocks(wanted: IndexArray, lengths: npt.NDArray[Any]) -> Iterator[IndexArray]:
+def _blocks(wanted: IndexArray, lengths: npt.NDArray[Any], num_classes: int) -> Iterator[IndexArray]:
     """Cut indices into blocks of about as many steps as go to the kernels at once."""
     if len(wanted) == 1:
         yield wanted
@@ -82,7 +92,7 @@ def _blocks(wanted: IndexArray, lengths: npt.NDArray[Any]) -> Iterator[IndexArra
     while start < len(wanted):
         before = ends[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, before + _BLOCK_STEPS, side="right")))
-        stop = min(stop, start + _BLOCK_SEQUENCES)
+        stop = min(stop, start + _BLOCK_SEQUENCES, start + max(1, _BLOCK_LOGITS // num_classes))
         yield wanted[start:stop]
         start = stop
 

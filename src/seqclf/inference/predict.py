@@ -12,8 +12,16 @@ from seqclf.data.dataset import SequenceDataset
 from seqclf.data.encode import encode_features, encode_tokens, refuse_empty, refuse_non_finite, warn_of_unknown
 from seqclf.data.ragged import Ragged
 from seqclf.errors import InvalidArgumentError, InvalidDataError
-from seqclf.inference.logits import Floats, compute_logits, logits_of_tokens, pack, probabilities_of, run_batches
-from seqclf.models.classifier import RNNClassifier
+from seqclf.inference.logits import (
+    Floats,
+    answered,
+    compute_logits,
+    logits_of_tokens,
+    pack,
+    probabilities_of,
+    run_batches,
+)
+from seqclf.models.classifier import RNNClassifier, check_is_model
 from seqclf.reading.columns import as_list
 from seqclf.reading.sequences import read_sequences
 
@@ -46,12 +54,16 @@ def predict(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, *,
         >>> predict(model, ["aaab", "bbab"])
         ['a', 'b']
     """
+    check_is_model("model", model)
     check_int("batch_size", batch_size)
     alone = _logits_of_lone_text(model, sequences)
     if alone is not None:
-        return _likeliest(model, alone)
+        return name_classes(model, alone.argmax(1))
     store = encode_for(model, sequences)
-    return labels_of(model, store, compute_logits(model, store, batch_size))
+    best = np.zeros(len(store), np.int64)
+    for indices, _, logits in run_batches(model, store, batch_size, answered(model, store)):
+        best[indices] = logits.argmax(1)  # at once, as all logits together may be large
+    return labels_of(model, store, best)
 
 
 def predict_proba(
@@ -76,6 +88,7 @@ def predict_proba(
         >>> predict_proba(model, ["ab", "b", "aaa"]).shape
         (3, 2)
     """
+    check_is_model("model", model)
     check_int("batch_size", batch_size)
     alone = _logits_of_lone_text(model, sequences)
     return probabilities_of(compute_logits(model, encode_for(model, sequences), batch_size) if alone is None else alone)
@@ -104,6 +117,7 @@ def predict_prefixes(
         >>> [prefixes.shape for prefixes in predict_prefixes(model, ["abba", "b"])]
         [(4, 2), (1, 2)]
     """
+    check_is_model("model", model)
     model.check_prefixes()
     check_int("batch_size", batch_size)
     store = encode_for(model, sequences)
@@ -124,14 +138,14 @@ def _logits_of_lone_text(model: RNNClassifier, sequences: Any) -> Floats | None:
     return None if logits is None else logits[None]
 
 
-def _likeliest(model: RNNClassifier, logits: Floats) -> list[Any]:
-    best: list[int] = logits.argmax(1).tolist()
-    return best if model.classes is None else [model.classes[index] for index in best]
+def name_classes(model: RNNClassifier, best: npt.NDArray[np.int64]) -> list[Any]:
+    """Return the labels of class indices."""
+    return best.tolist() if model.classes is None else [model.classes[index] for index in best.tolist()]
 
 
-def labels_of(model: RNNClassifier, sequences: Ragged, logits: Floats) -> list[Any]:
-    """Return the label that the logits of each sequence stand for; None for those that the model skips."""
-    labels = _likeliest(model, logits)
+def labels_of(model: RNNClassifier, sequences: Ragged, best: npt.NDArray[np.int64]) -> list[Any]:
+    """Return the labels of class indices, one for each sequence; None for those that the model skips."""
+    labels = name_classes(model, best)
     if model.empty != "skip":
         return labels
     return [label if length else None for label, length in zip(labels, sequences.lengths.tolist(), strict=True)]
@@ -201,6 +215,7 @@ def check_is_dataset(name: str, dataset: Any) -> None:
 
 def admit(name: str, model: RNNClassifier, dataset: SequenceDataset) -> SequenceDataset:
     """Return the labelled sequences that `model` trains on or is measured on; raise where they do not fit it."""
+    check_is_model("model", model)
     check_is_dataset(name, dataset)
     check_dataset(model, dataset)
     check_labels(model, dataset)

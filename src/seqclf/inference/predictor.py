@@ -13,7 +13,7 @@ from seqclf.data.ragged import Ragged
 from seqclf.errors import InvalidDataError
 from seqclf.inference.logits import Floats, compute_logits, logits_of_tokens, native_batch, pack, probabilities_of
 from seqclf.inference.predict import check_encodes, encode_for, labels_of
-from seqclf.models.classifier import RNNClassifier
+from seqclf.models.classifier import RNNClassifier, check_is_model
 
 __all__ = ["Predictor"]
 
@@ -52,6 +52,7 @@ class Predictor:
     """
 
     def __init__(self, model: RNNClassifier) -> None:
+        check_is_model("model", model)
         check_encodes(model)
         self._model = copy.deepcopy(model).eval()
         rows = (self._model.vocab_size or 0) * self._model.hidden_size
@@ -87,7 +88,7 @@ class Predictor:
             InvalidArgumentError: `chunk_size` is not a number from 1 up.
         """
         for store, logits in self._chunks(sequences, chunk_size):
-            yield from labels_of(self._model, store, logits)
+            yield from labels_of(self._model, store, logits.argmax(1))
 
     def predict_proba_iter(self, sequences: Iterable[Any], *, chunk_size: int = 4096) -> Iterator[Probabilities]:
         """Yield the probabilities (C,) of each sequence of a stream, in order; otherwise as `predict_iter`."""

@@ -1,7 +1,7 @@
 """RNNClassifier: embed, encode, pool, and a linear head."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast, get_args
 
 import torch
@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 from typing_extensions import Self, Unpack
 
 from seqclf.cells.protocol import CellFactory
-from seqclf.cells.table import CellName, check_cell
+from seqclf.cells.table import CellName, cell_name, check_cell
 from seqclf.checks import check_choice, check_int, check_probability
 from seqclf.data.dataset import SequenceDataset
 from seqclf.engine import recurrence
@@ -27,7 +27,7 @@ from seqclf.models.inputs import EmptyPolicy, check_inputs, check_keys, check_wi
 from seqclf.models.options import ModelOptions, check_classes, check_pooling, check_vocabulary, refuse_odds
 from seqclf.models.pooling import LastPooling, PoolingName, build_pooling, native_poolings, zero_padding
 from seqclf.models.stream import Stream
-from seqclf.seeding import seeded
+from seqclf.seeding import Draws, seeded
 from seqclf.vocabulary import Vocabulary
 
 __all__ = ["RNNClassifier"]
@@ -160,7 +160,7 @@ class RNNClassifier(nn.Module):
         refuse_odds(vars(self))
         self.vocabulary = check_vocabulary(vocabulary, self.vocab_size)
         self.classes = check_classes(classes, self.num_classes)
-        with nullcontext() if seed is None else seeded(check_int("seed", seed, minimum=0)):
+        with _initial_draws(seed, is_foreign=cell_name(cell) == "custom"):
             self._build(pooling)
 
     def _build(self, pooling: PoolingName | Sequence[PoolingName] | nn.Module) -> None:
@@ -231,9 +231,15 @@ class RNNClassifier(nn.Module):
         Raises:
             InvalidDataError: Shapes or types do not fit the model, or lengths do not fit the inputs.
         """
-        leave_lost_threads()
         lengths = check_inputs(inputs, lengths, self.input_size, self.empty)
-        dropout = self._dropout_for(check_keys(keys, len(lengths)), len(lengths))
+        return self._logits(inputs, lengths, self._dropout_for(check_keys(keys, len(lengths)), len(lengths)))
+
+    def infer(self, inputs: Tensor | PackedSequence, lengths: Tensor | None = None) -> Tensor:
+        """Return what a forward call returns in eval mode, whatever the mode; hooks of the model are not called."""
+        return self._logits(inputs, check_inputs(inputs, lengths, self.input_size, self.empty), None)
+
+    def _logits(self, inputs: Tensor | PackedSequence, lengths: Tensor, dropout: Dropout | None) -> Tensor:
+        leave_lost_threads()
         plan = self.plan(lengths, dropout)
         if plan.scope == "classifier":
             return self._run_native(self.parts, inputs, lengths, dropout)
@@ -445,3 +451,24 @@ class RNNClassifier(nn.Module):
     def num_parameters(self) -> int:
         """The number of trainable weights."""
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
+
+
+def _initial_draws(seed: int | None, *, is_foreign: bool) -> AbstractContextManager[Any]:
+    """Return the block in which initial weights are drawn."""
+    if seed is None:
+        return nullcontext()
+    check_int("seed", seed, minimum=0)
+    return seeded(seed) if is_foreign else Draws(seed)
+
+
+def check_is_model(name: str, model: Any) -> None:
+    """Raise unless `model` is an `RNNClassifier` as the library made it."""
+    if not isinstance(model, RNNClassifier):
+        inner = isinstance(getattr(model, "module", None), RNNClassifier)
+        remedy = "Pass model.module" if inner else "Make it with RNNClassifier.for_dataset(train)"
+        raise InvalidArgumentError(f"{name} must be an RNNClassifier; got {type(model).__name__}. {remedy}.")
+    if not isinstance(getattr(model.head, "weight", None), Tensor):
+        raise InvalidArgumentError(
+            f"{name} must have a head whose weight is a tensor, as nn.Linear has; got {type(model.head).__name__}. "
+            "Quantised models, and heads of several layers, are not taken: put further layers into a pooling."
+        )

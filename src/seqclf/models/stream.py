@@ -1,5 +1,6 @@
 """Streaming: a sequence comes step by step, and is classified after each."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from seqclf.checks import check_int
 from seqclf.engine.cell_loop import advance
 from seqclf.engine.kernels import NativeStream, Packed, softmax_
 from seqclf.errors import InvalidDataError
-from seqclf.modes import evaluating
+from seqclf.modes import evaluating, has_modes, without_autocast
 from seqclf.reading.sequences import read_row
 
 
@@ -37,8 +38,9 @@ class Stream:
         self._pooled: Any = None
         self._known: Tensor | None = None  # the last known value of each feature
         self._native: NativeStream | None = None
-        if self._model.plan_inference(torch.ones(1, dtype=torch.int64)).scope == "classifier":
-            self._native = NativeStream(Packed(self._model.parts, full_table=False))
+        with without_autocast():
+            if self._model.plan_inference(torch.ones(1, dtype=torch.int64)).scope == "classifier":
+                self._native = NativeStream(Packed(self._model.parts, full_table=False))
 
     @torch.inference_mode()
     def push(self, step: Any) -> npt.NDArray[np.floating[Any]]:
@@ -60,12 +62,13 @@ class Stream:
     def _advance(self, given: Tensor) -> npt.NDArray[np.floating[Any]]:
         """Take a step by torch: an id (1,), or a row of features ready for the encoder (1, E)."""
         model = self._model
-        with evaluating(model):
+        with evaluating(model) if has_modes(model) else nullcontext(), without_autocast():
             x = given if model.embedding is None else model.embedding(given.to(model.device))
             states, self._state = advance(model.encoder, x, self._state)
             pooled, self._pooled = model.pooling.prefixes(states[:, None], self._pooled)
-            logits: npt.NDArray[np.floating[Any]] = model.head(pooled[0, 0]).cpu().numpy()
-        return logits
+            logits: Tensor = model.head(pooled[0, 0]).cpu()
+        found: npt.NDArray[np.floating[Any]] = (logits if logits.dtype == torch.float64 else logits.float()).numpy()
+        return found
 
     def _read_symbol(self, symbol: Any) -> Tensor:
         """Return the id of a symbol, (1,); where there is no vocabulary it is an id already."""

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
-from seqclf.inference.logits import compute_logits
+from seqclf.inference.logits import run_batches
 from seqclf.inference.predict import admit
 from seqclf.models.classifier import RNNClassifier
 from seqclf.training.distributed import Group
@@ -50,21 +52,36 @@ def evaluate(
         (3, 0.667, True)
     """
     dataset = admit("dataset", model, dataset)
-    logits = compute_logits(model, dataset.sequences, batch_size).astype(np.float64)
+    check_int("batch_size", batch_size)
     labels = dataset.labels.numpy()
-    with np.errstate(invalid="ignore", over="ignore"):  # logits without bound give NaN
-        log_probabilities = logits - logits.max(1, keepdims=True)
-        log_probabilities -= np.log(np.exp(log_probabilities).sum(1, keepdims=True))
-    probabilities = torch.from_numpy(np.exp(log_probabilities))
+    losses, confidences = np.empty(len(labels)), np.empty(len(labels))
+    predictions = np.empty(len(labels), np.int64)
+    kept = np.empty((len(labels) if metrics else 0, model.num_classes))  # the only thing as large as both together
+    for indices, _, logits in run_batches(model, dataset.sequences, batch_size, np.arange(len(labels))):
+        log_probabilities = _log_softmax(logits.astype(np.float64))
+        losses[indices] = -log_probabilities[np.arange(len(indices)), labels[indices]]
+        predictions[indices] = logits.argmax(1)
+        probabilities = np.exp(log_probabilities)
+        confidences[indices] = probabilities.max(1)
+        if metrics:
+            kept[indices] = probabilities
+    whole = torch.from_numpy(kept)
     return Evaluation(
-        losses=-log_probabilities[np.arange(len(labels)), labels],
+        losses=losses,
         labels=labels,
-        predictions=logits.argmax(1),
+        predictions=predictions,
         classes=dataset.classes,
         groups=dataset.groups,
-        confidences=probabilities.numpy().max(1),
-        metrics={name: _measure(metric, probabilities, dataset.labels) for name, metric in (metrics or {}).items()},
+        confidences=confidences,
+        metrics={name: _measure(metric, whole, dataset.labels) for name, metric in (metrics or {}).items()},
     )
+
+
+def _log_softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    with np.errstate(all="ignore"):  # logits without bound give NaN
+        logits -= logits.max(1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(1, keepdims=True))
+    return logits
 
 
 def _measure(metric: Any, probabilities: Tensor, labels: Tensor) -> Any:

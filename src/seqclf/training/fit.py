@@ -17,15 +17,16 @@ from seqclf.errors import InvalidArgumentError
 from seqclf.files import PathLike
 from seqclf.forks import leave_lost_threads
 from seqclf.inference.predict import admit, check_is_dataset
-from seqclf.models.classifier import RNNClassifier
+from seqclf.models.classifier import RNNClassifier, check_is_model
 from seqclf.progress import progress_bar
-from seqclf.seeding import seeded
+from seqclf.seeding import GlobalDraws, draws_for
 from seqclf.training.checkpoint import Checkpoint, Checkpoints
 from seqclf.training.distributed import is_launched
 from seqclf.training.finite import check_weights
 from seqclf.training.history import History
 from seqclf.training.interrupt import deferred_interrupts
 from seqclf.training.objective import Objective
+from seqclf.training.rehearsal import rehearse
 from seqclf.training.run import Callback, Run
 from seqclf.training.stopping import BestSoFar, EarlyStopping
 from seqclf.training.trainer import SchedulerFactory, Trainer
@@ -44,6 +45,7 @@ def fit(
     *,
     validation_data: SequenceDataset | None = None,
     epochs: int = 10,
+    initial_epoch: int = 0,
     batch_size: int = 32,
     max_tokens: int | None = None,
     learning_rate: float | None = None,
@@ -55,7 +57,7 @@ def fit(
     sample_weight: SampleWeight | None = None,
     label_smoothing: float = 0.0,
     early_stopping: EarlyStopping | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     seed: int = 0,
     device: torch.device | str = "auto",
     checkpoint: PathLike | Checkpoint | None = None,
@@ -83,6 +85,9 @@ def fit(
         train: The training data, encoded with the model's vocabulary.
         validation_data: What `val_loss` and `val_accuracy` are measured on.
         epochs: How many times to go through the data, at most.
+        initial_epoch: How many of these are done already, by calls before; this one makes the others. Each epoch has
+            an order of batches and choices of dropout of its own, so a second call without it repeats those of the
+            first.
         batch_size: How many sequences make one update.
         max_tokens: The most steps that a batch may hold, padding included: sequences times the length of the longest.
             Where that is less than `batch_size` sequences, fewer make the update. None is no limit.
@@ -102,7 +107,8 @@ def fit(
         label_smoothing: The part of each label that is spread evenly over all classes in the loss that is minimised
             (the measured losses stay plain), from 0 up to 1.
         early_stopping: When to stop early; None is never.
-        callbacks: Called with an `EpochEnd` after each epoch; one that returns True ends the training.
+        callbacks: What is called with an `EpochEnd` after each epoch: one callable or several. One that returns True
+            ends the training; other values do nothing.
         seed: The seed of the order of the batches and of dropout.
         device: Where to train: `"auto"` is CUDA where there is one, else the CPU.
         checkpoint: The folder to write the state of the run into, or a `Checkpoint` that also says how often.
@@ -132,7 +138,8 @@ def fit(
         (True, 1.0)
     """
     leave_lost_threads()
-    check_int("epochs", epochs)
+    check_is_model("model", model)
+    check_int("epochs", epochs, minimum=1 + check_int("initial_epoch", initial_epoch, minimum=0))
     check_int("seed", seed, minimum=0)
     train, own_weights, places = _admit_train(model, train, sample_weight)
     if validation_data is not None:
@@ -147,10 +154,12 @@ def fit(
     clip = None if clip_grad_norm is None else check_positive("clip_grad_norm", clip_grad_norm)
     trainer = Trainer(model, _make_optimizer(optimizer, learning_rate, model), objective, clip, places)
     trainer.use_scheduler(scheduler, scheduler_interval)
-    run = Run(trainer, sampler, train, validation_data, BestSoFar(rule) if rule else None, callbacks)
+    best, draws = BestSoFar(rule) if rule else None, draws_for(model, seed, model.device)
+    run = Run(trainer, sampler, train, validation_data, best, _as_callbacks(callbacks), draws, epoch=initial_epoch)
+    rehearse(run, epochs)
     checkpoints = _open_checkpoints(checkpoint, resume, run)
     with (
-        seeded(seed, model.device),
+        draws if model.weight_dropout or isinstance(draws, GlobalDraws) else nullcontext(),
         progress_bar(progress and run.trainer.group.rank == 0, "batch") as bar,
         deferred_interrupts(wanted=checkpoints is not None) as interruption,
         checkpoints or nullcontext(),
@@ -180,6 +189,17 @@ def _admit_train(
     if len(places) == len(train):
         return admit("train", model, train), weights, None
     return admit("train", model, train.subset(places)), None if weights is None else weights[places], places
+
+
+def _as_callbacks(callbacks: Callback | Sequence[Callback]) -> Sequence[Callback]:
+    """Return callbacks as a list; one may be given alone."""
+    found = [callbacks] if callable(callbacks) else list(callbacks)
+    for callback in found:
+        if not callable(callback):
+            raise InvalidArgumentError(
+                f"callbacks must be callables, which are given an EpochEnd; got {type(callback).__name__}."
+            )
+    return found
 
 
 def _open_checkpoints(checkpoint: PathLike | Checkpoint | None, resume: bool, run: Run) -> Checkpoints | None:
@@ -226,7 +246,12 @@ def _make_optimizer(optimizer: Any, learning_rate: float | None, model: RNNClass
             "Give it to the optimizer as lr."
         )
     if callable(optimizer):  # torch's optimisers are not; their classes and other factories are
-        optimizer = optimizer(model.parameters())
+        try:
+            optimizer = optimizer(model.parameters())
+        except (TypeError, ValueError) as error:
+            raise InvalidArgumentError(
+                f"optimizer must make a torch Optimizer from parameters; got {type(error).__name__}: {error}"
+            ) from error
     if not isinstance(optimizer, Optimizer):
         raise InvalidArgumentError(
             "optimizer must be a torch Optimizer, or a callable that makes one from parameters; "

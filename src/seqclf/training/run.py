@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
 from torch.optim import Optimizer
 
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.models.classifier import RNNClassifier
 from seqclf.persistence import OPTIONS
+from seqclf.seeding import Draws, GlobalDraws
 from seqclf.training.checkpoint import Checkpoints
 from seqclf.training.distributed import Signals
 from seqclf.training.dry_run import try_largest_batch
@@ -64,6 +64,7 @@ class Run:
         validation_data: What each epoch is measured on, if anything.
         best: The best epoch up to now, where training is to stop early.
         callbacks: What is called after each epoch.
+        draws: What the model draws from.
         history: What was measured.
         epoch: The one that is under way, or comes next.
     """
@@ -74,6 +75,7 @@ class Run:
     validation_data: SequenceDataset | None
     best: BestSoFar | None
     callbacks: Sequence[Callback]
+    draws: Draws | GlobalDraws
     history: History = field(default_factory=History)
     epoch: int = 0
 
@@ -139,7 +141,7 @@ class Run:
         self.history.append(measures)
         bar.set_postfix({name: f"{measures[name]:.3f}" for name in measures if "loss" in name or "accuracy" in name})
         end = EpochEnd(self.epoch, self.model, self.trainer.optimizer, self.history)
-        if self.trainer.group.any(any(callback(end) for callback in self.callbacks)):
+        if self.trainer.group.any(any(callback(end) is True for callback in self.callbacks)):
             self.history.stopped_by = "callback"
         if self.best and self.best.update(self.epoch, measures[self.best.rule.monitor], self.model):
             self.history.stopped_by = "early_stopping"
@@ -170,14 +172,12 @@ class Run:
 
     def state(self) -> dict[str, Any]:
         """Return what `load_state` goes on from."""
-        device = self.model.device
         return {
             "epoch": self.epoch,
             "history": vars(self.history),
             "trainer": self.trainer.state(),
             "best": None if self.best is None else self.best.state(),
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            "rng": self.draws.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -187,9 +187,7 @@ class Run:
         self.trainer.load_state(state["trainer"])
         if self.best is not None:
             self.best.load_state(state["best"])
-        torch.set_rng_state(state["rng"])
-        if state["cuda_rng"] is not None:
-            torch.cuda.set_rng_state(state["cuda_rng"], self.model.device)
+        self.draws.load_state(state["rng"])
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,12 @@ class Trainer:
             check_choice("scheduler_interval", interval, ("epoch", "step"))
         if scheduler is None:
             return
-        self.scheduler = scheduler if isinstance(scheduler, LRScheduler) else scheduler(self.optimizer)
+        try:
+            self.scheduler = scheduler if isinstance(scheduler, LRScheduler) else scheduler(self.optimizer)
+        except (TypeError, ValueError) as error:
+            raise InvalidArgumentError(
+                f"scheduler must be one of torch's, or make one from the optimizer; got {type(error).__name__}: {error}"
+            ) from error
         if getattr(self.scheduler, "optimizer", None) is not self.optimizer:
             raise InvalidArgumentError(
                 "scheduler must steer the optimizer that is given to fit; got one of another optimizer. "
