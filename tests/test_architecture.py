@@ -15,11 +15,11 @@ SOURCE = Path(seqclf.__file__).parent
 # The order in which data flow: a module imports only from rooms before its own, or from its own.
 ROOMS = [
     ["_version", "errors"],
-    ["checks", "files", "forks", "modes", "notebook", "progress"],
-    ["seeding"],
+    ["checks", "files", "forks", "modes", "notebook", "progress", "seeding"],
     ["tensor_file"],
     ["reading.plain"],
-    ["reading.columns", "reading.indices", "reading.labels", "reading.sequences"],
+    ["reading.columns", "reading.indices", "reading.sequences", "reading.text"],
+    ["reading.folders", "reading.labels", "reading.tables"],
     ["vocabulary"],
     ["data.ragged"],
     [
@@ -28,8 +28,6 @@ ROOMS = [
         "data.encode",
         "data.sampling",
         "data.split",
-        "data.sources",
-        "data.tables",
     ],
     ["data.store"],
     ["data.dataset", "data.names", "data.packing", "data.report"],

@@ -175,9 +175,10 @@ def test_the_calibration_error_is_a_loop_over_bins(pairs: list[tuple[float, bool
     assert result.calibration_error(bins) == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_confusion_matrix_counts_by_weights() -> None:
+def test_classes_are_counted_by_weights() -> None:
     labels, predictions, weights = np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([2.0, 0.5, 3.0])
-    assert metrics.confusion_matrix(labels, predictions, 2, weights).tolist() == [[2.0, 0.5], [0.0, 3.0]]
+    counts = metrics.count_classes(labels, predictions, 2, weights)
+    assert [one.tolist() for one in (counts.hits, counts.predicted, counts.support)] == [[2, 3], [2, 3.5], [2.5, 3]]
 
 
 def test_a_calibration_error_needs_confidences() -> None:

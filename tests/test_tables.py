@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqclf import FileFormatError, InvalidArgumentError, MissingDependencyError, SequenceDataset, read_table
-from seqclf.data import tables
+from seqclf.reading import tables
 
 values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=8)
 pairs = st.lists(st.tuples(values, values.filter(bool)), max_size=8)

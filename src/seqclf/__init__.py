@@ -7,8 +7,6 @@ from seqclf.data.dataset import SequenceDataset
 from seqclf.data.names import download_names, load_names
 from seqclf.data.report import DataReport
 from seqclf.data.sampling import BucketBatchSampler
-from seqclf.data.sources import fold_ascii, read_folder
-from seqclf.data.tables import read_table
 from seqclf.errors import (
     BatchingError,
     DownloadError,
@@ -26,6 +24,8 @@ from seqclf.models.classifier import RNNClassifier
 from seqclf.models.explain import explain_execution
 from seqclf.persistence import load, save
 from seqclf.plotting import plot_calibration, plot_confusion, plot_history, plot_lengths, plot_study
+from seqclf.reading.folders import fold_ascii, read_folder
+from seqclf.reading.tables import read_table
 from seqclf.study import StudyResult, run_study
 from seqclf.training.calibration import adjust_priors, calibrate
 from seqclf.training.checkpoint import Checkpoint

@@ -20,7 +20,6 @@ from seqclf._version import __version__
 from seqclf.cells.table import CellName
 from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
-from seqclf.data.tables import read_table
 from seqclf.engine.library import describe_engine
 from seqclf.errors import InvalidArgumentError, InvalidDataError, SeqclfError
 from seqclf.export import export
@@ -28,6 +27,7 @@ from seqclf.inference.predict import check_encodes, encode_for, predict_proba
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.inputs import EmptyPolicy
 from seqclf.persistence import load, save
+from seqclf.reading.tables import read_table
 from seqclf.training.calibration import calibrate
 from seqclf.training.evaluate import evaluate
 from seqclf.training.evaluation import Evaluation

@@ -26,18 +26,36 @@ class ClassMetrics:
     support: int
 
 
-def confusion_matrix(
-    labels: Indices, predictions: Indices, num_classes: int, weights: npt.NDArray[np.float64] | None = None
-) -> npt.NDArray[Any]:
-    """Count each pair of a true class (row) and a predicted one (column): int64, or float64 with weights, (C, C)."""
+def confusion_matrix(labels: Indices, predictions: Indices, num_classes: int) -> npt.NDArray[np.int64]:
+    """Count each pair of a true class (row) and a predicted one (column): (C, C)."""
     cells = labels * num_classes + predictions
-    return np.bincount(cells, weights, minlength=num_classes**2).reshape(num_classes, num_classes)
+    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def class_metrics(matrix: npt.NDArray[Any]) -> list[ClassMetrics]:
-    """Return precision, recall, F1 and support of each class of a confusion matrix."""
-    hits = np.diag(matrix)
-    predicted, support = matrix.sum(0), matrix.sum(1)
+@dataclass(frozen=True, eq=False)
+class ClassCounts:
+    """How often each class was right, predicted, and true: (C,) each. The square of all pairs is not needed."""
+
+    hits: npt.NDArray[Any]
+    predicted: npt.NDArray[Any]
+    support: npt.NDArray[Any]
+
+
+def count_classes(
+    labels: Indices, predictions: Indices, num_classes: int, weights: npt.NDArray[np.float64] | None = None
+) -> ClassCounts:
+    """Count: in integers, or with weights in floats."""
+    hits = labels == predictions
+    return ClassCounts(
+        np.bincount(labels[hits], None if weights is None else weights[hits], minlength=num_classes),
+        np.bincount(predictions, weights, minlength=num_classes),
+        np.bincount(labels, weights, minlength=num_classes),
+    )
+
+
+def class_metrics(counts: ClassCounts) -> list[ClassMetrics]:
+    """Return precision, recall, F1 and support of each class."""
+    hits, predicted, support = counts.hits, counts.predicted, counts.support
     precision = _ratio(hits, predicted)
     recall = _ratio(hits, support)
     f1 = _ratio(2 * hits, predicted + support)
@@ -45,15 +63,14 @@ def class_metrics(matrix: npt.NDArray[Any]) -> list[ClassMetrics]:
     return [ClassMetrics(*row) for row in rows]
 
 
-def macro_f1(matrix: npt.NDArray[Any]) -> float:
+def macro_f1(counts: ClassCounts) -> float:
     """Return the mean F1 of the classes that occur, as a true label or as a prediction; each counts the same.
 
     Source:
         The value of scikit-learn's `f1_score(average="macro", zero_division=0)`.
     """
-    occurs = (matrix.sum(0) + matrix.sum(1)) > 0
-    f1 = np.array([metrics.f1 for metrics in class_metrics(matrix)])
-    return float(f1[occurs].mean())
+    together = counts.predicted + counts.support
+    return float(_ratio(2 * counts.hits, together)[together > 0].mean())
 
 
 def _ratio(numerator: npt.NDArray[Any], denominator: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

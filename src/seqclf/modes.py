@@ -1,13 +1,18 @@
 """Modes of a model: answers do not depend on them, and what others see of them does not change."""
 
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 # Modules of torch that do the same in both modes. Those of this library take what they drop as arguments.
 _WITHOUT_MODES = {
@@ -16,6 +21,17 @@ _WITHOUT_MODES = {
 }
 _locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 _making = threading.Lock()
+
+
+def _forget_locks() -> None:
+    """Let go, in a child process, of locks that threads of the parent held."""
+    global _making  # noqa: PLW0603  # a lock that is held cannot be let go of by another
+    _making = threading.Lock()
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(after_in_child=_forget_locks)
 
 
 def has_modes(model: nn.Module) -> bool:
@@ -57,3 +73,14 @@ def without_autocast() -> AbstractContextManager[Any]:
     for device in devices:
         stack.enter_context(torch.autocast(device, enabled=False))
     return stack
+
+
+def in_usual_modes(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Let a function that trains run with gradients, and without autocast, whatever mode the caller is in."""
+
+    @wraps(function)
+    def run(*args: Given.args, **options: Given.kwargs) -> Result:
+        with torch.inference_mode(False), torch.enable_grad(), without_autocast():
+            return function(*args, **options)
+
+    return run

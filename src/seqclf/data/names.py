@@ -12,9 +12,9 @@ import zlib
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from seqclf.data.sources import fold_ascii, read_folder
 from seqclf.errors import DownloadError
 from seqclf.files import PathLike, write_atomically
+from seqclf.reading.folders import fold_ascii, read_folder
 
 __all__ = ["download_names", "load_names"]
 

@@ -1,7 +1,7 @@
 """RNNClassifier: embed, encode, pool, and a linear head."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any, cast, get_args
 
 import torch
@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 from typing_extensions import Self, Unpack
 
 from seqclf.cells.protocol import CellFactory
-from seqclf.cells.table import CellName, cell_name, check_cell
+from seqclf.cells.table import CellName, check_cell
 from seqclf.checks import check_choice, check_int, check_probability
 from seqclf.data.dataset import SequenceDataset
 from seqclf.engine import recurrence
@@ -27,7 +27,7 @@ from seqclf.models.inputs import EmptyPolicy, check_inputs, check_keys, check_wi
 from seqclf.models.options import ModelOptions, check_classes, check_pooling, check_vocabulary, refuse_odds
 from seqclf.models.pooling import LastPooling, PoolingName, build_pooling, native_poolings, zero_padding
 from seqclf.models.stream import Stream
-from seqclf.seeding import Draws, seeded
+from seqclf.seeding import Draws
 from seqclf.vocabulary import Vocabulary
 
 __all__ = ["RNNClassifier"]
@@ -160,7 +160,10 @@ class RNNClassifier(nn.Module):
         refuse_odds(vars(self))
         self.vocabulary = check_vocabulary(vocabulary, self.vocab_size)
         self.classes = check_classes(classes, self.num_classes)
-        with _initial_draws(seed, is_foreign=cell_name(cell) == "custom"):
+        with (
+            torch.inference_mode(False),  # whose tensors could never be trained
+            nullcontext() if seed is None else Draws(check_int("seed", seed, minimum=0)),
+        ):
             self._build(pooling)
 
     def _build(self, pooling: PoolingName | Sequence[PoolingName] | nn.Module) -> None:
@@ -451,14 +454,6 @@ class RNNClassifier(nn.Module):
     def num_parameters(self) -> int:
         """The number of trainable weights."""
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
-
-
-def _initial_draws(seed: int | None, *, is_foreign: bool) -> AbstractContextManager[Any]:
-    """Return the block in which initial weights are drawn."""
-    if seed is None:
-        return nullcontext()
-    check_int("seed", seed, minimum=0)
-    return seeded(seed) if is_foreign else Draws(seed)
 
 
 def check_is_model(name: str, model: Any) -> None:

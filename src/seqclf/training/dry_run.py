@@ -7,7 +7,7 @@ from torch import Tensor
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import TrainingError
-from seqclf.seeding import unchanged_randomness
+from seqclf.seeding import Draws
 from seqclf.training.steps import Steps
 
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
@@ -16,7 +16,6 @@ _SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
 def try_largest_batch(
     train: SequenceDataset,
     sampler: BucketBatchSampler,
-    device: torch.device,
     steps: Steps,
     places: Tensor | None = None,
 ) -> None:
@@ -25,7 +24,6 @@ def try_largest_batch(
     Args:
         train: The training data.
         sampler: Their batches.
-        device: Where the batch shall be.
         steps: What computes the gradients of a batch.
         places: Where the sequences stand in what the user gave, where some of that are left out.
 
@@ -39,7 +37,7 @@ def try_largest_batch(
         count = min(count, sampler.max_tokens // max(1, longest))
     indices = torch.topk(sizes, count).indices.numpy()
     wanted = count
-    with unchanged_randomness(device):
+    with Draws(sampler.seed):
         while not _fits(indices[:count], steps, sampler.seed):
             if count == 1:
                 place = indices[0] if places is None else int(places[indices[0]])

@@ -11,7 +11,7 @@ from seqclf import metrics
 from seqclf.checks import check_choice, check_int
 from seqclf.data.duplicates import Groups
 from seqclf.errors import InvalidArgumentError
-from seqclf.metrics import ClassMetrics
+from seqclf.metrics import ClassCounts, ClassMetrics
 from seqclf.notebook import html_table
 from seqclf.training.interval import Interval, bootstrap
 
@@ -84,14 +84,18 @@ class Evaluation:
         return metrics.confusion_matrix(self.labels, self.predictions, len(self.classes))
 
     @property
+    def _counts(self) -> ClassCounts:
+        return metrics.count_classes(self.labels, self.predictions, len(self.classes))
+
+    @property
     def macro_f1(self) -> float:
         """The mean F1 of the classes that occur among labels or predictions, each counting the same."""
-        return metrics.macro_f1(self.confusion_matrix)
+        return metrics.macro_f1(self._counts)
 
     @property
     def per_class(self) -> dict[Any, ClassMetrics]:
         """Precision, recall, F1 and support of each class."""
-        return dict(zip(self.classes, metrics.class_metrics(self.confusion_matrix), strict=True))
+        return dict(zip(self.classes, metrics.class_metrics(self._counts), strict=True))
 
     def calibration_error(self, bins: int = 15) -> float:
         """Return the expected calibration error: how far confidence and accuracy are apart, from 0 up to 1.
@@ -238,6 +242,6 @@ def weighted_measure(result: Evaluation, measure: str, weights: npt.NDArray[np.f
     """Return a measure of `result` when each sequence counts as often as its weight says."""
     check_choice("measure", measure, ("accuracy", "loss", "macro_f1"))
     if measure == "macro_f1":
-        matrix = metrics.confusion_matrix(result.labels, result.predictions, len(result.classes), weights)
-        return metrics.macro_f1(matrix)
+        counts = metrics.count_classes(result.labels, result.predictions, len(result.classes), weights)
+        return metrics.macro_f1(counts)
     return float(weights @ (result.hits if measure == "accuracy" else result.losses) / weights.sum())

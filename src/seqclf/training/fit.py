@@ -18,8 +18,9 @@ from seqclf.files import PathLike
 from seqclf.forks import leave_lost_threads
 from seqclf.inference.predict import admit, check_is_dataset
 from seqclf.models.classifier import RNNClassifier, check_is_model
+from seqclf.modes import in_usual_modes
 from seqclf.progress import progress_bar
-from seqclf.seeding import GlobalDraws, draws_for
+from seqclf.seeding import Draws
 from seqclf.training.checkpoint import Checkpoint, Checkpoints
 from seqclf.training.distributed import is_launched
 from seqclf.training.finite import check_weights
@@ -39,6 +40,7 @@ DEFAULT_LEARNING_RATE = 2e-3
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 
+@in_usual_modes
 def fit(
     model: RNNClassifier,
     train: SequenceDataset,
@@ -154,12 +156,14 @@ def fit(
     clip = None if clip_grad_norm is None else check_positive("clip_grad_norm", clip_grad_norm)
     trainer = Trainer(model, _make_optimizer(optimizer, learning_rate, model), objective, clip, places)
     trainer.use_scheduler(scheduler, scheduler_interval)
-    best, draws = BestSoFar(rule) if rule else None, draws_for(model, seed, model.device)
-    run = Run(trainer, sampler, train, validation_data, best, _as_callbacks(callbacks), draws, epoch=initial_epoch)
-    rehearse(run, epochs)
+    best = BestSoFar(rule) if rule else None
+    run = Run(
+        trainer, sampler, train, validation_data, best, _as_callbacks(callbacks), Draws(seed), epoch=initial_epoch
+    )
+    draws = rehearse(run, epochs)
     checkpoints = _open_checkpoints(checkpoint, resume, run)
     with (
-        draws if model.weight_dropout or isinstance(draws, GlobalDraws) else nullcontext(),
+        run.draws if draws else nullcontext(),
         progress_bar(progress and run.trainer.group.rank == 0, "batch") as bar,
         deferred_interrupts(wanted=checkpoints is not None) as interruption,
         checkpoints or nullcontext(),

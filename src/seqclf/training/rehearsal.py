@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 from seqclf.errors import InvalidArgumentError, SeqclfError
 from seqclf.inference.logits import compute_logits
 from seqclf.modes import has_modes
-from seqclf.seeding import draws_for
+from seqclf.seeding import Draws
 from seqclf.training.run import Run
 from seqclf.training.steps import Steps, make_steps
 from seqclf.training.trainer import Trainer
@@ -32,8 +32,8 @@ def check_trainable(model: nn.Module) -> None:
         )
 
 
-def rehearse(run: Run, epochs: int) -> None:
-    """Try what a run needs of the user's own parts.
+def rehearse(run: Run, epochs: int) -> bool:
+    """Try what a run needs of the user's own parts, and return whether the model draws at random.
 
     Raises:
         InvalidArgumentError: One of them cannot do what is needed; the message says which, and what else to do.
@@ -44,21 +44,22 @@ def rehearse(run: Run, epochs: int) -> None:
     _check_optimizer(trainer)
     is_foreign = has_modes(trainer.model)
     if not is_foreign and _is_of_torch(trainer.optimizer) and _is_of_torch(trainer.scheduler):
-        return
+        return bool(trainer.model.weight_dropout)
     with _put_back(trainer):
         trainer.model.train()
-        with draws_for(trainer.model, run.sampler.seed, trainer.model.device):
+        with Draws(run.sampler.seed) as draws:
             _try_batches(run, make_steps(trainer.model, trainer.objective, run.train))
         _try_update(trainer)
     if is_foreign and run.validation_data is not None:
         with _told("model", "answer a sequence in eval mode", trainer.model):
             compute_logits(trainer.model, run.validation_data.sequences.select([0]), 1)
+    return bool(draws.have_drawn)
 
 
 def _try_batches(run: Run, steps: Steps) -> None:
     """Compute the gradients of a batch of two, and of the smallest batch that will come."""
     sizes = np.array([len(indices) for indices in run.sampler.arrays()])
-    for count in {min(2, len(run.train)), int(sizes.min())} if has_modes(run.model) else {min(2, len(run.train))}:
+    for count in dict.fromkeys([min(2, len(run.train)), int(sizes.min())]):
         what = f"make a training step of {count} {'sequence' if count == 1 else 'sequences'}"
         with _told("model", what, run.model):
             (data,) = steps.batches([np.arange(count)])
@@ -66,9 +67,10 @@ def _try_batches(run: Run, steps: Steps) -> None:
 
 
 def _try_update(trainer: Trainer) -> None:
-    with _told("optimizer", "take a step", trainer.optimizer):
-        trainer.optimizer.step()
-    if trainer.scheduler is not None and not isinstance(trainer.scheduler, ReduceLROnPlateau):
+    if not _is_of_torch(trainer.optimizer):
+        with _told("optimizer", "take a step", trainer.optimizer):
+            trainer.optimizer.step()
+    if trainer.scheduler is not None and not _is_of_torch(trainer.scheduler):
         with _told("scheduler", "take a step", trainer.scheduler):
             trainer.scheduler.step()
 

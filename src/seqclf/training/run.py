@@ -12,7 +12,8 @@ from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.models.classifier import RNNClassifier
 from seqclf.persistence import OPTIONS
-from seqclf.seeding import Draws, GlobalDraws
+from seqclf.reading.plain import plain
+from seqclf.seeding import Draws
 from seqclf.training.checkpoint import Checkpoints
 from seqclf.training.distributed import Signals
 from seqclf.training.dry_run import try_largest_batch
@@ -75,7 +76,7 @@ class Run:
     validation_data: SequenceDataset | None
     best: BestSoFar | None
     callbacks: Sequence[Callback]
-    draws: Draws | GlobalDraws
+    draws: Draws
     history: History = field(default_factory=History)
     epoch: int = 0
 
@@ -125,7 +126,7 @@ class Run:
         """See whether memory holds the largest batch."""
         self.model.train()
         steps = make_steps(self.model, self.trainer.objective, self.train)
-        try_largest_batch(self.train, self.sampler, self.model.device, steps, self.trainer.places)
+        try_largest_batch(self.train, self.sampler, steps, self.trainer.places)
 
     @property
     def updates(self) -> int:
@@ -141,7 +142,7 @@ class Run:
         self.history.append(measures)
         bar.set_postfix({name: f"{measures[name]:.3f}" for name in measures if "loss" in name or "accuracy" in name})
         end = EpochEnd(self.epoch, self.model, self.trainer.optimizer, self.history)
-        if self.trainer.group.any(any(callback(end) is True for callback in self.callbacks)):
+        if self.trainer.group.any(any(plain(callback(end)) is True for callback in self.callbacks)):
             self.history.stopped_by = "callback"
         if self.best and self.best.update(self.epoch, measures[self.best.rule.monitor], self.model):
             self.history.stopped_by = "early_stopping"

@@ -17,7 +17,7 @@ from seqclf.engine.kernels import NativeStream, Packed
 from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.inference.logits import compute_logits, native_batch
 from seqclf.models.classifier import RNNClassifier
-from seqclf.seeding import seeded
+from seqclf.seeding import Draws
 from seqclf.verify.report import LawResult
 
 
@@ -193,7 +193,7 @@ class Examination:
         lengths = torch.tensor([len(sequence) for sequence in chosen])
         takes_keys = "keys" in inspect.signature(model.forward).parameters
         keys = {"keys": torch.tensor(numbers)} if takes_keys else {}
-        with seeded(self.seed, device), torch.set_grad_enabled(self.gradients), _threads(run.threads):
+        with Draws(self.seed), torch.set_grad_enabled(self.gradients), _threads(run.threads):
             if run.packed:
                 logits = model(pack_sequence(chosen, enforce_sorted=False), **keys)
             else:
