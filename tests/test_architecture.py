@@ -15,9 +15,9 @@ SOURCE = Path(seqclf.__file__).parent
 # The order in which data flow: a module imports only from rooms before its own, or from its own.
 ROOMS = [
     ["_version", "errors"],
+    ["reading.plain"],
     ["checks", "files", "forks", "modes", "notebook", "progress", "seeding"],
     ["tensor_file"],
-    ["reading.plain"],
     ["reading.columns", "reading.indices", "reading.sequences", "reading.text"],
     ["reading.folders", "reading.labels", "reading.tables"],
     ["vocabulary"],

@@ -204,12 +204,12 @@ def test_ctrl_c_is_no_loss(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_attended")
 def test_ctrl_c_within_an_epoch(tmp_path: Path) -> None:
     class Pressing(SGD):
-        pressed = False
+        steps = 0
 
         def step(self, closure: Any = None) -> Any:
-            if not self.pressed:
+            self.steps += 1
+            if self.steps == 2:  # the first is rehearsed
                 os.kill(os.getpid(), signal.SIGINT)
-            self.pressed = True
             return super().step(closure)
 
     model = RNNClassifier.for_dataset(DATA, hidden_size=5, seed=0)

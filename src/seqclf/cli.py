@@ -10,7 +10,9 @@ import io
 import json
 import math
 import os
+import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -27,7 +29,7 @@ from seqclf.inference.predict import check_encodes, encode_for, predict_proba
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.inputs import EmptyPolicy
 from seqclf.persistence import load, save
-from seqclf.reading.tables import read_table
+from seqclf.reading.tables import Table
 from seqclf.training.calibration import calibrate
 from seqclf.training.evaluate import evaluate
 from seqclf.training.evaluation import Evaluation
@@ -62,20 +64,79 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--version" in given and given <= {"--version", "-v", "--verbose"}:
         print(f"seqclf {__version__}" + (f"\n{describe_engine()}" if len(given) > 1 else ""))
         return 0
-    parsed = _parser().parse_args(arguments)
+    parsed = _parse(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for labels that the terminal has no letters for
     try:
-        parsed.run(parsed)
-        sys.stdout.flush()
-    except SeqclfError as error:
-        print(f"seqclf: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InvalidArgumentError) else 1
+        return _run(parsed)
     except KeyboardInterrupt:
         return 130
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return what was asked for; options may stand before or after what they are not about."""
+    parser = _parser()
+    parsed, more = parser.parse_known_args(arguments)
+    if more and (parsed.run is not _predict or any(one.startswith("-") for one in more)):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    if more:  # argparse takes sequences behind an option for nobody's
+        parsed.sequences += more
+    return parsed
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    """Do what was asked for; what goes wrong becomes one line on stderr and an exit code."""
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            if sys.stdout is None:
+                raise SeqclfError("standard output must be open; it is closed.")
+            parsed.run(parsed)
+            sys.stdout.flush()
+    except SeqclfError as error:
+        return _say(_in_options(str(error)), 2 if isinstance(error, InvalidArgumentError) else 1)
     except BrokenPipeError:  # who read our output, such as head, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        _close_output()
+        return 0
+    except OSError as error:
+        _close_output()
+        return _say(f"could not write: {error.strerror or error}", 1)
     return 0
+
+
+def _say(message: str, code: int) -> int:
+    if sys.stderr is not None:
+        print(f"seqclf: {message}", file=sys.stderr)
+    return code
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Tell a warning in one line, without the place in the library's code."""
+    _say(f"warning: {_in_options(str(message))}", 0)
+
+
+def _close_output() -> None:
+    """Let what is left in the output go nowhere, or Python complains at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_IN_OPTIONS = {
+    "allow_empty=True in the dataset, and empty='zero' or 'skip' in the model": "--empty zero or --empty skip",
+    "pass header=False and the numbers of the columns": "pass --no-header and the numbers of the columns",
+    "pass delimiter=": "pass --delimiter",
+    "Pass encoding= as it was written": "Pass --encoding as it was written",
+    "or leave such rows out with skip_broken=True": "or leave such rows out with --skip-broken",
+    "classes must be": "labels must be",
+    "Choose another size, or stratify=False": "Choose another --test-size",
+    "test_size must": "--test-size must",
+}
+
+
+def _in_options(message: str) -> str:
+    """Return an error of the library in terms of the command's own options."""
+    for said, meant in _IN_OPTIONS.items():
+        message = message.replace(said, meant)
+    return message
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -143,18 +204,53 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None]
 
 
 def _add_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("table", help="a .csv, .tsv, .jsonl or .parquet file")
+    parser.add_argument("table", help="a .csv, .tsv, .jsonl or .parquet file, which may be packed by gzip (.gz)")
     parser.add_argument("--sequence", required=True, help="the column of the sequences")
     parser.add_argument("--label", required=True, help="the column of the labels")
+    parser.add_argument("--no-header", action="store_true", help="no line of names: columns are numbers from 0")
+    parser.add_argument("--delimiter", help="what stands between the values of a line (default: recognised)")
+    parser.add_argument("--quoting", choices=("minimal", "none"), help="whether a quote may stand around a value")
+    parser.add_argument("--encoding", help="how the file is encoded (default: UTF-8, or as its byte order mark says)")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out rows that cannot be read, and count them")
 
 
 def _read(arguments: argparse.Namespace, table: str, **options: Any) -> SequenceDataset:
-    pairs = read_table(table, sequence=arguments.sequence, label=arguments.label)
     classes = options.get("classes")
-    if classes and all(type(label) is int for label in classes):  # a CSV file has only what looks like numbers
-        known = {str(label): label for label in classes}
-        return SequenceDataset.from_pairs(((sequence, known.get(label, label)) for sequence, label in pairs), **options)
-    return SequenceDataset.from_pairs(pairs, **options)
+    known = {str(label): label for label in classes or ()}  # a CSV file has only what looks like numbers
+    pairs, lines = [], []
+    for sequence, label, line in _table(arguments, table).rows():
+        pairs.append((sequence, known.get(label, label) if isinstance(label, str) else label))
+        lines.append(line)
+    try:
+        return SequenceDataset.from_pairs(pairs, **options)
+    except InvalidDataError as error:
+        raise InvalidDataError(_with_lines(str(error), table, lines)) from None
+
+
+def _table(arguments: argparse.Namespace, path: str) -> Table:
+    columns: list[Any] = [arguments.sequence, arguments.label]
+    if arguments.no_header:
+        if not all(column.isdecimal() for column in columns):
+            raise InvalidArgumentError(
+                f"--sequence and --label must be numbers of columns, from 0, with --no-header; got {columns}."
+            )
+        columns = list(map(int, columns))
+    sequence, label = columns
+    return Table(
+        Path(path),
+        sequence,
+        label,
+        encoding=arguments.encoding,
+        delimiter=arguments.delimiter,
+        quoting=arguments.quoting,
+        header=not arguments.no_header,
+        skip_broken=arguments.skip_broken,
+    )
+
+
+def _with_lines(message: str, table: str, lines: list[int]) -> str:
+    """Return an error that names sequences by their file and line in place of their number."""
+    return re.sub(r"\(sequence (\d+)", lambda found: f"({table}, line {lines[int(found[1])]}", message)
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -233,8 +329,14 @@ def _print_evaluation(result: Evaluation, *, as_json: bool) -> None:
 def _predict(arguments: argparse.Namespace) -> None:
     model = load(arguments.model)
     check_encodes(model)
+    for sequence in arguments.sequences:
+        if "." in sequence and os.path.isfile(sequence):  # noqa: PTH113  # texts may be no paths at all
+            raise InvalidArgumentError(
+                "sequences must be given as they are, or one on each line of standard input; got the file "
+                f"{sequence}. Run: seqclf predict {arguments.model} < {sequence}"
+            )
     lines = iter(arguments.sequences) if arguments.sequences else _lines()
-    default = 1 if sys.stdin.isatty() else 4096
+    default = 1 if sys.stdin is not None and sys.stdin.isatty() else 4096
     size = default if arguments.chunk_size is None else check_int("chunk_size", arguments.chunk_size)
     if arguments.top is not None:
         check_int("top", arguments.top)
@@ -310,6 +412,8 @@ def _print_answer(sequence: Any, row: Any, model: RNNClassifier, arguments: argp
 
 def _lines() -> Iterator[str]:
     """Yield the lines of standard input; what is not UTF-8 becomes a symbol that no vocabulary knows."""
+    if sys.stdin is None:
+        raise InvalidArgumentError("standard input must be open where no sequences are given; it is closed.")
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     return (line.rstrip("\r\n") for line in sys.stdin)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from typing_extensions import Self
 
-from seqclf.checks import check_choice, check_int
+from seqclf.checks import check_choice, check_seed
 from seqclf.data.batch import Batch
 from seqclf.data.duplicates import Groups, duplicate_groups, join_groups, members
 from seqclf.data.encode import cut_padding, encode_features, encode_tokens, warn_of_unknown
@@ -537,7 +537,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         groups: Iterable[Any] | None,
     ) -> list[Tensor]:
         wanted = {name: check_size(name, size, len(self)) for name, size in sizes.items()}
-        check_int("seed", seed, minimum=0)
+        check_seed("seed", seed)
         numbers = self.groups if group_duplicates else np.arange(len(self))
         if groups is not None:
             numbers = join_groups(numbers, read_groups(groups, len(self)))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from seqclf.checks import check_int
+from seqclf.checks import check_int, check_seed
 from seqclf.errors import InvalidArgumentError
 
 __all__ = ["BucketBatchSampler"]
@@ -74,7 +74,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         self.batch_size = check_int("batch_size", batch_size)
         self.max_tokens = None if max_tokens is None else self._check_max_tokens(max_tokens, drop_last)
         self.shuffle = shuffle
-        self.seed = check_int("seed", seed, minimum=0)
+        self.seed = check_seed("seed", seed)
         self.window = check_int("window", window)
         self.drop_last = drop_last
         self.epoch = 0

@@ -11,7 +11,7 @@ from typing_extensions import Self, Unpack
 
 from seqclf.cells.protocol import CellFactory
 from seqclf.cells.table import CellName, check_cell
-from seqclf.checks import check_choice, check_int, check_probability
+from seqclf.checks import check_choice, check_int, check_probability, check_seed
 from seqclf.data.dataset import SequenceDataset
 from seqclf.engine import recurrence
 from seqclf.engine.dropout import Dropout
@@ -162,7 +162,7 @@ class RNNClassifier(nn.Module):
         self.classes = check_classes(classes, self.num_classes)
         with (
             torch.inference_mode(False),  # whose tensors could never be trained
-            nullcontext() if seed is None else Draws(check_int("seed", seed, minimum=0)),
+            nullcontext() if seed is None else Draws(check_seed("seed", seed)),
         ):
             self._build(pooling)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from seqclf.checks import check_int, check_positive, check_probability
+from seqclf.checks import check_int, check_positive, check_probability, check_seed
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError
@@ -142,7 +142,7 @@ def fit(
     leave_lost_threads()
     check_is_model("model", model)
     check_int("epochs", epochs, minimum=1 + check_int("initial_epoch", initial_epoch, minimum=0))
-    check_int("seed", seed, minimum=0)
+    check_seed("seed", seed)
     train, own_weights, places = _admit_train(model, train, sample_weight)
     if validation_data is not None:
         validation_data = admit("validation_data", model, validation_data)

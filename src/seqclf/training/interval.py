@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from seqclf.checks import check_int, check_probability
+from seqclf.checks import check_int, check_probability, check_seed
 from seqclf.data.duplicates import Groups
 from seqclf.errors import InvalidArgumentError
 
@@ -65,7 +65,7 @@ def bootstrap(
     if check_probability("level", level) == 0:
         raise InvalidArgumentError(f"level must be a number between 0 and 1; got {level!r}. Pass, for instance, 0.95.")
     check_int("resamples", resamples)
-    generator = np.random.default_rng(check_int("seed", seed, minimum=0))
+    generator = np.random.default_rng(check_seed("seed", seed))
     count = int(groups.max()) + 1
     draws = [
         statistic(np.bincount(generator.integers(0, count, count), minlength=count).astype(float)[groups])

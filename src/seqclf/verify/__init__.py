@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from seqclf.checks import check_int
+from seqclf.checks import check_seed
 from seqclf.data.batch import pad_collate
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError
@@ -76,7 +76,7 @@ def verify_batching(
               mode   what should change nothing                   logits  gradients
         ok    eval   a batch, not each alone                   same bits ...
     """
-    check_int("seed", seed, minimum=0)
+    check_seed("seed", seed)
     weights = list(model.parameters())
     tensors = _tensors(model, sequences, weights[0].dtype) if weights else []
     if len(tensors) < 2:
