@@ -262,7 +262,11 @@ def _is_listed(item: Any) -> bool:
 
 
 def _holds_floats(item: Any) -> bool:
-    return _is_listed(item) and any(isinstance(one, float | np.floating | list | tuple) for one in item)
+    """Tell whether a list is one of numbers with floats, or of rows of numbers."""
+    rows = [one if isinstance(one, list | tuple) else [one] for one in item] if _is_listed(item) else []
+    return any(isinstance(one, float | np.floating) for row in rows for one in row) and all(
+        isinstance(one, int | float | np.number) for row in rows for one in row
+    )
 
 
 def _as_array(item: Any, index: int) -> Any:

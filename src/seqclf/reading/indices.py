@@ -24,7 +24,8 @@ def read_indices(indices: Any, count: int) -> Places:
         InvalidIndexError: They are none of these, or beyond the end.
     """
     if isinstance(indices, slice):
-        return np.arange(count, dtype=np.int64)[indices]
+        places: Places = np.arange(count, dtype=np.int64)[indices].copy()  # torch has no negative strides
+        return places
     if isinstance(indices, Tensor):
         indices = indices.detach().cpu().numpy()
     elif not isinstance(indices, np.ndarray):
@@ -46,7 +47,7 @@ def read_indices(indices: Any, count: int) -> Places:
         raise InvalidIndexError(
             f"indices must be integers, or a mask of booleans; got {indices[0]!r} ({indices.dtype}). Convert them."
         )
-    places: Places = indices.astype(np.int64)
+    places = indices.astype(np.int64)
     wrong = (places < -count) | (places >= count)
     if wrong.any():
         raise InvalidIndexError(f"indices must be from {-count} to {count - 1}; got {int(indices[wrong][0])}.")

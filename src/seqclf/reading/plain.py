@@ -35,7 +35,7 @@ def plain(value: Any) -> Any:
     """Return the Python value that a scalar of NumPy or torch, or an array of one without dimensions, stands for."""
     if isinstance(value, np.str_ | np.bytes_):
         return str(value) if isinstance(value, np.str_) else bytes(value)
-    if isinstance(value, np.datetime64 | np.timedelta64):
+    if value is np.ma.masked or isinstance(value, np.datetime64 | np.timedelta64):
         return value
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray | Tensor) and value.ndim == 0):
         return value.item()

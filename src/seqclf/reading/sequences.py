@@ -199,13 +199,12 @@ def _unmask(array: Any, index: int) -> npt.NDArray[Any]:
     """Return a masked array with NaN for what is masked."""
     if not np.ma.is_masked(array):
         return np.asarray(array.data)
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind != "f":
         raise InvalidDataError(
             f"symbols must be known; got a masked array with masked ones (sequence {index}). Leave them out with "
             ".compressed()."
         )
-    floats = array.astype(array.dtype if array.dtype.kind == "f" else np.float64)
-    filled: npt.NDArray[Any] = floats.filled(np.nan)
+    filled: npt.NDArray[Any] = array.filled(np.nan)
     return filled
 
 
