@@ -297,7 +297,7 @@ BOXES: list[Callable[[list[Any], random.Random], Any]] = [
     lambda _, r: np.array(
         [[r.random()] * r.randint(0, 3)] * r.randint(0, 3), r.choice(["f2", "f4", ">f8", "i4", "c8", "?"])
     ),
-    lambda _, r: torch.rand(*(r.randint(0, 3) for _ in range(r.randint(0, 3)))),
+    lambda _, r: torch.full([r.randint(0, 3) for _ in range(r.randint(0, 3))], r.random()),
     lambda _, r: np.ma.masked_greater(np.array([r.random() for _ in range(r.randint(0, 4))]), 0.5),
 ]
 

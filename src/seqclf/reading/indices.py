@@ -29,7 +29,7 @@ def read_indices(indices: Any, count: int) -> Places:
     if isinstance(indices, Tensor):
         indices = indices.detach().cpu().numpy()
     elif not isinstance(indices, np.ndarray):
-        indices = indices.to_numpy() if hasattr(indices, "to_numpy") else np.array(list(map(plain, indices)))
+        indices = indices.to_numpy() if hasattr(indices, "to_numpy") else _as_array(indices)
     if indices.ndim != 1:
         raise InvalidIndexError(
             f"indices must have one dimension; got the shape {tuple(indices.shape)}. Pass a list of integers or a mask."
@@ -53,6 +53,15 @@ def read_indices(indices: Any, count: int) -> Places:
         raise InvalidIndexError(f"indices must be from {-count} to {count - 1}; got {int(indices[wrong][0])}.")
     places[places < 0] += count
     return places
+
+
+def _as_array(indices: Any) -> npt.NDArray[Any]:
+    try:
+        return np.array([plain(index) for index in indices])
+    except (TypeError, ValueError):
+        raise InvalidIndexError(
+            f"indices must be integers, or a mask of booleans; got {indices!r:.80}. Pass a list of them."
+        ) from None
 
 
 def is_several(index: Any) -> bool:

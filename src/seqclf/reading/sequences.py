@@ -31,6 +31,7 @@ _NUMBERS_IN_TEXT = re.compile(r"\s*[-+]?\d+(\.\d+)?([eE][-+]?\d+)?([\s,;]+[-+]?\
 _LOOKED_AT = 20  # texts, of which all are numbers, to say that texts are
 _MOST_STEPS_IN_CHANNELS = 4  # times as many features as steps in a block look like channels first
 
+_EMPTY: dict[str, Any] = {"text": "", "tokens": []}  # what has no step may be of any kind
 _MOST_LOST = 1e-4  # of the range of a feature, by rounding to float32
 _LARGE = float(1 << 20)  # from here on, float32 has less than a digit behind the point; for what never changes
 
@@ -66,21 +67,18 @@ def read_sequences(items: list[Any], *, channels_first: bool = False) -> Sequenc
     """
     if set(map(type, items)) == {str}:
         return Sequences("text", items)
-    kind: Kind | None = None
-    read: list[Any] = []
-    for index, item in enumerate(items):
-        own, value = read_sequence(item, index, channels_first=channels_first)
-        if kind is None:
-            kind = own
-        elif own != kind and len(value) and len(read[0]):  # an empty list may be of any kind
+    found = [read_sequence(item, index, channels_first=channels_first) for index, item in enumerate(items)]
+    kind, first = next(((own, index) for index, (own, value) in enumerate(found) if len(value)), (found[0][0], 0))
+    for index, (own, value) in enumerate(found):
+        if own != kind and not len(value):
+            found[index] = kind, _EMPTY[kind] if kind != "features" else found[first][1][:0]
+        elif own != kind:
             raise InvalidDataError(
                 "sequences must be all of one kind (strings, tokens, or float arrays); "
-                f"got {type(items[0]).__name__} (sequence 0) and {type(item).__name__} (sequence {index}). "
-                "Make one dataset for each kind."
+                f"got {type(items[first]).__name__} (sequence {first}) and {type(items[index]).__name__} (sequence "
+                f"{index}). Make one dataset for each kind."
             )
-        read.append(value)
-    assert kind is not None
-    return Sequences(kind, read, channels_first)
+    return Sequences(kind, [value for _, value in found], channels_first)
 
 
 def read_sequence(item: Any, index: int, *, channels_first: bool = False) -> tuple[Kind, Any]:
@@ -111,7 +109,7 @@ def read_encoded(item: Any, index: int) -> Tensor:
         if isinstance(item, Tensor):  # which may be on another device, or need gradients
             return item[:, None] if item.ndim == 1 else item
         return torch.from_numpy(value)
-    if kind == "tokens" and all(type(one) is int for one in value):
+    if kind == "tokens" and all(type(one) is int and -(1 << 63) <= one < 1 << 63 for one in value):
         return torch.tensor(value, dtype=torch.int64)
     what = "a string" if kind == "text" else "other symbols"
     raise InvalidDataError(
