@@ -98,7 +98,8 @@ def read_bytes(path: PathLike, what: str) -> bytes:
 
 def read_json(path: PathLike, what: str) -> Any:
     """Return the JSON value in `path`; `what` names the kind of file in the error."""
+    content = read_bytes(path, what)
     try:
-        return json.loads(read_bytes(path, what))
+        return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{what} must be JSON in UTF-8; got {error} in {path}. Restore or rebuild it.") from error

@@ -358,7 +358,7 @@ class Vocabulary:
         found: npt.NDArray[np.int64] = self._table[np.minimum(codes, len(self._table) - 1)]
         return found
 
-    def _encode_tokens(self, lists: Sequence[list[Any]]) -> npt.NDArray[np.int64]:
+    def _encode_tokens(self, lists: Sequence[Any]) -> npt.NDArray[np.int64]:
         get, unknown = self._ids.get, self.unknown_id
         ids = (get(symbol, unknown) for symbol in chain.from_iterable(lists))
         return np.fromiter(ids, np.int64, sum(map(len, lists)))

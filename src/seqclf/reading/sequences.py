@@ -68,7 +68,8 @@ def read_sequences(items: list[Any], *, channels_first: bool = False) -> Sequenc
     if set(map(type, items)) == {str}:
         return Sequences("text", items)
     found = [read_sequence(item, index, channels_first=channels_first) for index, item in enumerate(items)]
-    kind, first = next(((own, index) for index, (own, value) in enumerate(found) if len(value)), (found[0][0], 0))
+    first = next((index for index, (_, value) in enumerate(found) if len(value)), 0)
+    kind: Kind = found[first][0]
     for index, (own, value) in enumerate(found):
         if own != kind and not len(value):
             found[index] = kind, _EMPTY[kind] if kind != "features" else found[first][1][:0]
