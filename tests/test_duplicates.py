@@ -59,7 +59,7 @@ def test_a_hash_that_takes_all_for_equal_is_found_out_and_another_is_tried(monke
 
 @given(st.lists(st.tuples(st.text("ab", min_size=1, max_size=3), st.sampled_from("xyz")), min_size=1, max_size=30))
 def test_the_report_counts_what_a_loop_counts(pairs: list[tuple[str, str]]) -> None:
-    report = SequenceDataset.from_pairs(pairs, classes="xyz").report()
+    report = SequenceDataset.from_pairs(pairs, classes=list("xyz")).report()
     labels = defaultdict(list)
     for text, label in pairs:
         labels[text].append(label)
@@ -80,7 +80,9 @@ def test_the_report_counts_what_a_loop_counts(pairs: list[tuple[str, str]]) -> N
 )
 def test_leakage_is_what_two_sets_share(train: list[tuple[str, str]], test: list[tuple[str, str]]) -> None:
     vocabulary = Vocabulary("ab")
-    first, second = (SequenceDataset.from_pairs(pairs, vocabulary=vocabulary, classes="xy") for pairs in (train, test))
+    first, second = (
+        SequenceDataset.from_pairs(pairs, vocabulary=vocabulary, classes=list("xy")) for pairs in (train, test)
+    )
     leakage = first.report(second).leakage
     assert leakage is not None
     texts = {text for text, _ in train}

@@ -56,7 +56,7 @@ labels_with_lengths = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(1, 
 
 @given(labels_with_lengths)
 def test_lengths_are_counted_for_all_and_for_each_class(drawn: list[tuple[str, int]]) -> None:
-    dataset = SequenceDataset.from_pairs([("a" * length, label) for label, length in drawn], classes="xyz")
+    dataset = SequenceDataset.from_pairs([("a" * length, label) for label, length in drawn], classes=list("xyz"))
     figure = plot_lengths(dataset)
     left, right = axes_of(figure)
     assert sum(bar.get_height() for bar in left.patches) == len(drawn)

@@ -287,7 +287,7 @@ def test_a_last_update_that_spoils_the_model_is_not_taken_for_success() -> None:
 
 
 def test_measures_are_those_of_the_epoch_whose_weights_were_kept() -> None:
-    base = {"early_stopping": EarlyStopping(patience=3), "epochs": 12, "learning_rate": 0.3}
+    base = {"early_stopping": EarlyStopping(patience=3), "epochs": 12, "learning_rate": 0.8}
     result = study({"seed": [0]}, base=base, curves=True)
     [run] = result.runs
     best = run.history.best_epoch

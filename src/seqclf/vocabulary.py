@@ -36,7 +36,7 @@ class Vocabulary:
 
     Args:
         symbols: The known symbols, in the order of their ids, which start at 2. A string makes a vocabulary of text,
-            any other iterable one of tokens.
+            any other iterable one of tokens. Those of a set, which has no order, are sorted.
         strict: Whether an unknown symbol is an error. Otherwise it becomes id 1.
 
     Raises:
@@ -59,7 +59,7 @@ class Vocabulary:
     def __init__(self, symbols: Iterable[Hashable], *, strict: bool = False) -> None:
         self.is_text: bool = isinstance(symbols, str)
         self.strict = strict
-        self.symbols: tuple[Any, ...] = tuple(symbols)
+        self.symbols: tuple[Any, ...] = tuple(sort_values(symbols) if isinstance(symbols, set | frozenset) else symbols)
         self._ids = {symbol: number for number, symbol in enumerate(self.symbols, start=2)}
         if len(self._ids) != len(self.symbols):
             twice = next(symbol for symbol, count in Counter(self.symbols).items() if count > 1)

@@ -13,6 +13,7 @@ from seqclf.errors import InvalidArgumentError
 from seqclf.models.features import MissingPolicy
 from seqclf.models.inputs import EmptyPolicy
 from seqclf.models.pooling import PoolingName
+from seqclf.reading.columns import as_list
 from seqclf.vocabulary import Vocabulary
 
 
@@ -81,8 +82,11 @@ def check_vocabulary(vocabulary: Vocabulary | None, vocab_size: int | None) -> V
 
 def check_classes(classes: Sequence[Any] | None, num_classes: int) -> tuple[Any, ...] | None:
     """Return the labels of the classes, if any; there must be one for each."""
-    if classes is not None and len(classes) != num_classes:
+    if classes is None:
+        return None
+    found = tuple(as_list(classes, "classes"))
+    if len(found) != num_classes:
         raise InvalidArgumentError(
-            f"classes must hold {num_classes} labels, one for each class; got {len(classes)}. Pass dataset.classes."
+            f"classes must hold {num_classes} labels, one for each class; got {len(found)}. Pass dataset.classes."
         )
-    return None if classes is None else tuple(classes)
+    return found
