@@ -339,3 +339,58 @@ def test_bytes_that_are_no_text_are_unknown_symbols(model: Path) -> None:
         check=True,
     )
     assert json.loads(finished.stdout)["label"] == predict(load(model), ["ab�"])[0]
+
+
+def test_the_name_of_a_file_is_no_sequence(model: Path, table: Path, run: Run) -> None:
+    code, out, err = run("predict", model, table)
+    assert (code, out) == (2, "")
+    assert f"one on each line of standard input; got the file {table}. Run: seqclf predict" in err
+    assert run("predict", model, "--top", 2, "aab")[0] == 0  # options before sequences, or behind
+    assert run("predict", model, "aab", "--top", 2)[0] == 0
+    with pytest.raises(SystemExit, match="2"):
+        run("predict", model, "--tops", 2, "aab")
+    with pytest.raises(SystemExit, match="2"):
+        run("export", model, model, "more")
+
+
+def test_columns_by_number(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "bare.csv").write_text("ab;x\nba;y\n" * 4, encoding="utf-8")
+    options = ["--sequence", 0, "--label", 1, "--no-header"]
+    code, out, _ = run("report", tmp_path / "bare.csv", *options, "--json")
+    assert (code, json.loads(out)["n"]) == (0, 8)
+    code, _, err = run("report", tmp_path / "bare.csv", *COLUMNS, "--no-header")
+    assert (code, "--sequence and --label must be numbers of columns, from 0, with --no-header" in err) == (2, True)
+    code, _, err = run("report", tmp_path / "bare.csv", *COLUMNS)
+    assert (code, "if there is no header, pass --no-header and the numbers of the columns" in err) == (1, True)
+
+
+def test_warnings_are_one_line(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "a.csv").write_text("word,letter\n" + "0.1 0.2,x\n3 4 5,y\nbroken\n" * 4, encoding="utf-8")
+    code, _, err = run("report", tmp_path / "a.csv", *COLUMNS, "--skip-broken")
+    assert code == 0
+    assert [line[:17] for line in err.splitlines()] == ["seqclf: warning: "] * 2
+
+
+@pytest.mark.parametrize("closed", ["stdin", "stdout"])
+def test_closed_streams_are_told_in_one_line(model: Path, closed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def say(message: str, code: int) -> int:
+        told.append(message)
+        return code
+
+    monkeypatch.setattr("seqclf.cli._say", say)
+    monkeypatch.setattr(sys, closed, None)
+    assert main(["predict", str(model)]) in {1, 2}
+    assert len(told) == 1
+    assert f"standard {'input' if closed == 'stdin' else 'output'} must be open" in told[0]
+
+
+def test_a_full_disk_is_told_in_one_line(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("seqclf.cli._print_answer", full)
+    monkeypatch.setattr("seqclf.cli._close_output", lambda: None)
+    assert main(["predict", str(model), "aab"]) == 1
+    assert capsys.readouterr().err == "seqclf: could not write: No space left on device\n"

@@ -1,6 +1,7 @@
 """Law 9: whatever is handed in is read as what it is, the same at every door, or refused with what, where and how."""
 
 import contextlib
+import datetime
 import os
 import random
 import re
@@ -132,15 +133,20 @@ def test_collates_take_what_is_encoded(kind: Kind) -> None:
             pad_collate([(kind.make(), 0)])
 
 
+def texts_for(labels: Any) -> list[str]:
+    """Return as many texts as there are labels."""
+    return (["ab", "ba"] * 6)[: max(2, len(labels))]
+
+
 LABEL_DOORS: dict[str, Callable[[Any, Path], Any]] = {
-    "from_sequences": lambda labels, _: SequenceDataset.from_sequences(["ab", "ba"], labels).fingerprint,
+    "from_sequences": lambda labels, _: SequenceDataset.from_sequences(texts_for(labels), labels).fingerprint,
     "trained and saved": lambda labels, folder: _trained(labels, folder),  # noqa: PLW0108  # defined below
     "write": lambda labels, folder: _labels_written(labels, folder),  # noqa: PLW0108
 }
 
 
 def _trained(labels: Any, folder: Path) -> Any:
-    data = SequenceDataset.from_sequences(["ab", "ba"], labels)
+    data = SequenceDataset.from_sequences(texts_for(labels), labels)
     model = RNNClassifier.for_dataset(data, hidden_size=3, seed=0)
     fit(model, data, epochs=1, progress=False)
     save(model, folder / "model")
@@ -152,7 +158,7 @@ def _trained(labels: Any, folder: Path) -> Any:
 
 
 def _labels_written(labels: Any, folder: Path) -> Any:
-    pairs = list(zip(["ab", "ba"], as_list(labels, "labels"), strict=True))
+    pairs = list(zip(texts_for(labels), as_list(labels, "labels"), strict=True))
     place = folder / f"store-{len(list(folder.iterdir()))}"
     return SequenceDataset.open(SequenceDataset.write(place, pairs) and place).classes
 
@@ -246,6 +252,51 @@ def test_padding_at_the_end_is_told_from_missing_values() -> None:
     assert data.lengths.tolist() == [3, 6, 5]
     with pytest.raises(InvalidDataError, match=r"must be finite numbers; got nan .* with trailing_missing='end'"):
         SequenceDataset.from_sequences(block, [0, 1, 0])
+
+
+def test_a_vocabulary_is_of_symbols() -> None:
+    with pytest.raises(InvalidDataError, match="strings or lists of symbols to have a vocabulary; got float arr"):
+        Vocabulary.build([np.ones((2, 1))])
+    assert Vocabulary({"b", "a"}).symbols == ("a", "b")
+    with pytest.raises(InvalidDataError, match="classes must have an order; got a set"):
+        RNNClassifier(2, vocab_size=4, classes={"x", "y"})
+
+
+@pytest.mark.parametrize("index", [True, 0.5, None, "0"])
+def test_an_index_is_an_integer(index: Any) -> None:
+    data = SequenceDataset.from_pairs([("ab", "x"), ("ba", "y")])
+    with pytest.raises(SeqclfError, match=r"an index must be an integer; got .*Pass a list for several"):
+        data[index]
+    integers: list[Any] = [np.int64(1), torch.tensor(-1)]
+    assert [data[one][1] for one in integers] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"bool": 3}, {"float": 1.5}, {"object": "x"}, {"tuple": "x"}, {"a": 1, "b": 2}, [1], None]
+)
+def test_files_whose_symbols_or_labels_are_none(wrong: Any) -> None:
+    content = Vocabulary(["a"]).to_dict() | {"symbols": [wrong]}
+    with pytest.raises(InvalidDataError, match="vocabulary must have a kind and distinct symbols of it"):
+        Vocabulary.from_dict(content)
+
+
+def test_symbols_of_every_kind_survive_files(tmp_path: Path) -> None:
+    symbols = [True, 1.5, b"a", ("a", (1, b"")), frozenset("ab"), datetime.date(2026, 1, 2), datetime.time(3)]
+    Vocabulary(symbols).save(tmp_path / "v")
+    again = Vocabulary.load(tmp_path / "v")
+    assert again.symbols == tuple(symbols)
+    assert [type(one) for one in again.symbols] == [type(one) for one in symbols]
+
+
+def test_clocks_on_disk_keep_their_digits_where_the_first_have_them(tmp_path: Path) -> None:
+    clock, plain = 1.7e9 + np.arange(4.0), np.arange(4.0, dtype=np.float32)
+    wide = SequenceDataset.write(tmp_path / "wide", [(clock, "x"), (plain, "y")])
+    assert torch.equal(wide[0][0][:, 0], torch.from_numpy(clock))
+    pairs = [(plain, "x")] * ((1 << 16) + 1)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        SequenceDataset.write(tmp_path / "narrow", [*pairs, (clock, "y")])
+    assert any("lose digits in float32" in str(one.message) for one in told)
 
 
 def test_clocks_are_standardised_before_their_digits_go() -> None:

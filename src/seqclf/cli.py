@@ -23,7 +23,7 @@ from seqclf.cells.table import CellName
 from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
 from seqclf.engine.library import describe_engine
-from seqclf.errors import InvalidArgumentError, InvalidDataError, SeqclfError
+from seqclf.errors import InvalidArgumentError, InvalidDataError, SeqclfError, SeqclfWarning
 from seqclf.export import export
 from seqclf.inference.predict import check_encodes, encode_for, predict_proba
 from seqclf.models.classifier import RNNClassifier
@@ -88,6 +88,7 @@ def _run(parsed: argparse.Namespace) -> int:
     """Do what was asked for; what goes wrong becomes one line on stderr and an exit code."""
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("always", SeqclfWarning)
             warnings.showwarning = _show_warning
             if sys.stdout is None:
                 raise SeqclfError("standard output must be open; it is closed.")

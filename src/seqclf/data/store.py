@@ -35,7 +35,6 @@ _FORMAT, _VERSION = "seqclf-dataset", 1
 _PARTS = ("values", "lengths", "labels")
 _ARRAYS = ("values", "offsets", "lengths", "labels")
 _BLOCK = 1 << 20  # how many numbers are copied at once
-_MOST_LOST = 1e-3  # of the standard deviation of a feature
 _FIRST_ID = 2  # after padding and the unknown
 
 
@@ -324,15 +323,13 @@ def _crc32(file: BinaryIO) -> int:
 
 
 def _as_float32(values: Array, done: int) -> Array:
-    """Return features as files keep them; warn where much of what tells them apart is lost."""
-    narrow = values.astype(np.float32)
-    lost = np.abs(narrow - values).max(0, initial=0)
-    if len(values) and (lost > _MOST_LOST * np.nan_to_num(values).std(0)).any():
+    """Return features as files keep them; warn where digits go that tell them apart."""
+    if values.dtype == np.float64:  # as only those are that float32 would not hold apart
         warn(
             f"features from item {done} on lose digits in float32, which those before them need no more than: they are "
             "large beside how much they change. Begin with such sequences, or standardise all before."
         )
-    return narrow
+    return values.astype(np.float32)
 
 
 def _smallest(count: int) -> Any:
