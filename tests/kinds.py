@@ -5,6 +5,7 @@ import collections
 import datetime
 import decimal
 import enum
+import fractions
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -128,6 +129,22 @@ SEQUENCES = [
     Kind("list with a float anywhere", lambda: [0, 1.5], None, "pass a float array"),
     Kind("list of `numpy.float32`", lambda: list(ROWS[:, 0]), None, "pass a float array"),
     Kind("array of objects that are floats", lambda: np.array([0.5, 1.5], object), None, "pass a float array"),
+    Kind("list of `numpy.longdouble`", lambda: list(np.array([0.5, 1.5], np.longdouble)), None, "pass a float array"),
+    Kind("list of decimals", lambda: [decimal.Decimal("0.5")], None, "pass a float array"),
+    Kind("list of fractions", lambda: [fractions.Fraction(1, 2)], None, "pass a float array"),
+    Kind("list of complex numbers", lambda: [1j], None, "two features"),
+    Kind("tuples of tuples with amounts", lambda: [("a", ("b", 0.5))], None, "pass either"),
+    Kind("tuples with `None`", lambda: [("a", None)], lambda: [("a", None)], "symbols"),
+    Kind("tuples with `nan`", lambda: [("a", float("nan"))], None, "name it, or leave it out"),
+    Kind("tuples of scalar tensors", lambda: [("a", torch.tensor(5))], lambda: [("a", 5)], "symbols"),
+    Kind("enums", lambda: [Plain.ONE], None, "files cannot hold them"),
+    Kind("objects", lambda: [object()], None, "files cannot hold them"),
+    Kind("pyarrow array of `str`", lambda: pa.array(tokens()), tokens, "symbols"),
+    Kind("pyarrow array of integers", lambda: pa.array(ids()), ids, "symbols"),
+    Kind("pyarrow array of floats", lambda: pa.array(ROWS[:, 0]), curve, "measurements of one feature"),
+    Kind("`Int64` Series with a gap", lambda: pd.Series([5, None, 6], dtype="Int64"), None, "name it, or leave it out"),
+    Kind("polars integers with a gap", lambda: pl.Series([5, None, 6]), None, "name it, or leave it out"),
+    Kind("sparse tensor", lambda: torch.eye(3).to_sparse(), None, "call `to_dense()`"),
     Kind("list of lists of numbers", lambda: [[0.5, 1.5], [2.5, 3.5]], None, "pass a float array"),
     Kind("list with a missing symbol", lambda: ["a", None], None, "name it, or leave it out"),
     Kind("list with `pandas.NA`", lambda: ["a", pd.NA], None, "name it, or leave it out"),
@@ -222,7 +239,9 @@ WEIGHTS = [
     Kind("unknown label", lambda: {"z": 1.0}, None, "no class"),
     Kind("wrong length", lambda: [1.0], None, "one for each class"),
     Kind("negative", lambda: [1.0, -1.0], None, "above 0"),
-    Kind("strings", lambda: ["a", "b"], None, "no numbers"),
+    Kind("strings", lambda: ["1", "2"], None, "no numbers"),
+    Kind("masked", lambda: _masked([1.0, 2.0], [False, True]), None, "one is missing"),
+    Kind("complex", lambda: [1j, 2j], None, "no numbers"),
 ]
 
 

@@ -18,12 +18,14 @@ import torch
 
 import seqclf
 from seqclf import (
+    InvalidArgumentError,
     InvalidDataError,
     Predictor,
     RNNClassifier,
     SeqclfError,
     SequenceDataset,
     Vocabulary,
+    adjust_priors,
     evaluate,
     explain,
     fit,
@@ -242,6 +244,15 @@ def test_what_nothing_is_known_of_is_warned_of() -> None:
 
 
 @pytest.mark.usefixtures("_told")
+def test_features_far_from_zero_are_warned_of_unless_they_are_standardised() -> None:
+    data = SequenceDataset.from_pairs([(np.float32([1000, 1001, 1003]), "x"), (np.float32([1002, 1004]), "y")])
+    with pytest.raises(SeqclfWarning, match=r"feature 0 lies around 1002 and changes by 1\.41 only .*standardize"):
+        RNNClassifier.for_dataset(data, hidden_size=3)
+    RNNClassifier.for_dataset(data, hidden_size=3, standardize=True)
+    RNNClassifier.for_dataset(SequenceDataset.from_pairs([(np.float32([-1, 0, 5]), "x")]), hidden_size=3)
+
+
+@pytest.mark.usefixtures("_told")
 def test_padding_at_the_end_is_told_from_missing_values() -> None:
     block = np.full((3, 6, 1), np.nan, np.float32)
     for row, length in enumerate([3, 6, 5]):
@@ -252,6 +263,44 @@ def test_padding_at_the_end_is_told_from_missing_values() -> None:
     assert data.lengths.tolist() == [3, 6, 5]
     with pytest.raises(InvalidDataError, match=r"must be finite numbers; got nan .* with trailing_missing='end'"):
         SequenceDataset.from_sequences(block, [0, 1, 0])
+
+
+def test_priors_are_read_by_what_they_say() -> None:
+    found = []
+    for given in ({"x": 9, "y": 1}, pd.Series({"y": 1.0, "x": 9.0}), [9, 1], np.array([9.0, 1.0])):
+        model = RNNClassifier(2, vocab_size=4, vocabulary=Vocabulary("ab"), classes=["x", "y"], seed=0)
+        adjust_priors(model, trained_on={"x": 1, "y": 1}, expected=given)
+        found.append(predict_proba(model, ["ab"]))
+    assert all(np.array_equal(one, found[0]) for one in found)
+    for wrong, text in [
+        ({"z": 1}, "must name classes"),
+        ("ab", "numbers"),
+        (None, "frequencies"),
+        ([1j, 1], "numbers"),
+    ]:
+        with pytest.raises(InvalidArgumentError, match=text):
+            adjust_priors(model, trained_on=[1, 1], expected=wrong)
+
+
+def test_equal_values_of_two_kinds_are_refused_across_sequences_and_classes() -> None:
+    with pytest.raises(InvalidDataError, match="got bool and int in different sequences, and True equals 1"):
+        Vocabulary.build([[True], [1]])
+    with pytest.raises(InvalidDataError, match=r"labels must be of the kind of the classes; got True \(sequence 0\)"):
+        SequenceDataset.from_pairs([("a", True)], classes=[1, 2])
+    with pytest.raises(InvalidArgumentError, match="classes must be known; got a missing one among"):
+        SequenceDataset.from_pairs([("a", "x")], classes=["x", None])
+    with pytest.raises(InvalidDataError, match="pairs must have an order; got a set"):
+        SequenceDataset.write("never made", {("a", "x"), ("b", "y")})
+    with pytest.raises(InvalidDataError, match=r"labels must be known; got None \(sequence 1\)"):
+        SequenceClassifier(epochs=1).fit(["a", "b"], ["x", None])
+
+
+@pytest.mark.parametrize("seed", [np.array(3), torch.tensor(3), np.int8(3)])
+def test_numbers_of_other_libraries_are_numbers(seed: Any) -> None:
+    data = SequenceDataset.from_pairs([(format(i, "b"), i % 2) for i in range(20)])
+    assert [part.fingerprint for part in data.split(seed=seed)] == [part.fingerprint for part in data.split(seed=3)]
+    with pytest.raises(InvalidArgumentError, match="seed must be an integer of at least 0; got array"):
+        data.split(seed=np.array([3, 4]))  # type: ignore[call-overload]
 
 
 def test_a_vocabulary_is_of_symbols() -> None:
@@ -281,7 +330,16 @@ def test_files_whose_symbols_or_labels_are_none(wrong: Any) -> None:
 
 
 def test_symbols_of_every_kind_survive_files(tmp_path: Path) -> None:
-    symbols = [True, 1.5, b"a", ("a", (1, b"")), frozenset("ab"), datetime.date(2026, 1, 2), datetime.time(3)]
+    symbols = [
+        True,
+        1.5,
+        b"a",
+        ("a", (1, b"")),
+        ("b", None),
+        frozenset("ab"),
+        datetime.date(2026, 1, 2),
+        datetime.time(3),
+    ]
     Vocabulary(symbols).save(tmp_path / "v")
     again = Vocabulary.load(tmp_path / "v")
     assert again.symbols == tuple(symbols)

@@ -16,7 +16,10 @@ Choice = TypeVar("Choice", bound=str)
 def check_int(name: str, value: Any, minimum: int = 1) -> int:
     """Return `value` as an int of at least `minimum`, or raise."""
     value = plain(value)
-    number = None if isinstance(value, bool) or not hasattr(value, "__index__") else value.__index__()
+    try:
+        number = None if isinstance(value, bool) or not hasattr(value, "__index__") else value.__index__()
+    except TypeError:  # as of arrays of one number
+        number = None
     if number is None or number < minimum:
         raise InvalidArgumentError(f"{name} must be an integer of at least {minimum}; got {value!r}.")
     return int(number)

@@ -23,6 +23,7 @@ from seqclf.inference.predict import encode_for, predict_proba
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.pooling import PoolingName
 from seqclf.reading.columns import as_list
+from seqclf.reading.plain import is_missing, plain
 from seqclf.reading.sequences import read_sequences
 from seqclf.training.fit import OptimizerFactory, fit
 from seqclf.training.stopping import EarlyStopping
@@ -282,6 +283,10 @@ def _labels(y: Any) -> npt.NDArray[Any]:
     """Return the labels as an array, (n,)."""
     if y is None:
         raise InvalidDataError("SequenceClassifier requires y to be passed, but the target y is None.")
+    if isinstance(y, list | tuple) or not hasattr(y, "dtype") or y.dtype == object or hasattr(y, "to_numpy"):
+        for index, label in enumerate(as_list(y, "labels")):
+            if is_missing(plain(label)):
+                raise InvalidDataError(f"labels must be known; got {label!r} (sequence {index}). Leave it out.")
     labels: npt.NDArray[Any] = column_or_1d(y, warn=True)
     if np.issubdtype(labels.dtype, np.floating) and not (finite := np.isfinite(labels)).all():
         index = int(finite.argmin())

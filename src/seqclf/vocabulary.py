@@ -118,6 +118,8 @@ class Vocabulary:
             )
         is_text = read.kind == "text"
         counts: Counter[Any] = Counter("".join(read.items)) if is_text else Counter(chain.from_iterable(read.items))
+        if not is_text:
+            _check_symbols(counts, read.items)
         return cls.from_counts(counts, is_text=is_text, min_freq=min_freq, kept=kept, strict=strict)
 
     @classmethod
@@ -374,6 +376,14 @@ class Vocabulary:
                 f"symbols must be in the vocabulary, which is strict; got {sequences[index][position]!r} "
                 f"(sequence {index}, position {position}). Clean the data, or build with strict=False."
             )
+
+
+def _check_symbols(counts: Mapping[Any, int], lists: Sequence[list[Any]]) -> None:
+    """Raise where two symbols are equal that are of two kinds, as True and 1."""
+    if (0 in counts or 1 in counts) and {bool, int} <= {type(one) for items in lists for one in items}:
+        raise InvalidDataError(
+            "symbols must be of one kind; got bool and int in different sequences, and True equals 1. Use one of them."
+        )
 
 
 def check_is_vocabulary(vocabulary: Any) -> Vocabulary:

@@ -24,7 +24,7 @@ from seqclf.data.split import check_size, choose_groups
 from seqclf.data.store import StoreWriter, open_store
 from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.files import PathLike
-from seqclf.reading.columns import as_list
+from seqclf.reading.columns import as_list, refuse_unordered
 from seqclf.reading.indices import is_several, read_index, read_indices
 from seqclf.reading.labels import index_labels, read_groups
 from seqclf.reading.sequences import read_sequences, warn_of_likely_mistakes
@@ -233,6 +233,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             ...     SequenceDataset.write(f"{folder}/words", pairs)
             SequenceDataset(4 sequences, 2 classes, lengths 1-5, 6 ids)
         """
+        refuse_unordered(pairs, "pairs")
         writer = StoreWriter(folder, resume=resume)
         remaining = islice(pairs, writer.progress.done, None)
         while chunk := list(islice(remaining, _CHUNK)):
@@ -537,7 +538,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         groups: Iterable[Any] | None,
     ) -> list[Tensor]:
         wanted = {name: check_size(name, size, len(self)) for name, size in sizes.items()}
-        check_seed("seed", seed)
+        seed = check_seed("seed", seed)
         numbers = self.groups if group_duplicates else np.arange(len(self))
         if groups is not None:
             numbers = join_groups(numbers, read_groups(groups, len(self)))

@@ -22,7 +22,7 @@ from seqclf.engine.plan import ExecutionName, ExecutionPlan, plan_forward, plan_
 from seqclf.engine.torch_backend import encode
 from seqclf.errors import InvalidArgumentError
 from seqclf.forks import leave_lost_threads
-from seqclf.models.features import Features, MissingPolicy
+from seqclf.models.features import Features, MissingPolicy, warn_of_offsets
 from seqclf.models.inputs import EmptyPolicy, check_inputs, check_keys, check_width
 from seqclf.models.options import ModelOptions, check_classes, check_pooling, check_vocabulary, refuse_odds
 from seqclf.models.pooling import LastPooling, PoolingName, build_pooling, native_poolings, zero_padding
@@ -31,6 +31,8 @@ from seqclf.seeding import Draws
 from seqclf.vocabulary import Vocabulary
 
 __all__ = ["RNNClassifier"]
+
+_LOOKED_AT = 1 << 16  # steps, to see whether features lie far from zero
 
 
 class RNNClassifier(nn.Module):
@@ -216,6 +218,8 @@ class RNNClassifier(nn.Module):
         )
         if model.features is not None:
             model.features.fit(dataset.sequences.values)
+            if not model.standardize:
+                warn_of_offsets(dataset.sequences.values[:_LOOKED_AT])
         return model
 
     def forward(

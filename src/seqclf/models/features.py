@@ -7,6 +7,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from typing_extensions import Self
 
+from seqclf.reading.sequences import warn
+
+_MOST_OFFSET = 30.0  # standard deviations from zero; and less than that is no offset
+
 MissingPolicy = Literal["error", "mean", "forward", "indicator"]
 
 
@@ -109,3 +113,17 @@ def _last_known(values: Tensor, starts: Tensor) -> Tensor:
     numbers = torch.arange(len(values), device=values.device)[:, None]  # (N, 1)
     last = torch.where(values.isnan(), -1, numbers).cummax(0).values  # (N, F)
     return torch.where(last < starts, torch.nan, values.gather(0, last.clamp(min=0)))
+
+
+def warn_of_offsets(values: Tensor) -> None:
+    """Warn where a feature of steps (N, F) lies far from zero beside how much it changes: a model sees a constant."""
+    values = values.double()
+    mean = values.nanmean(0)
+    spread = (values - mean).square().nanmean(0).sqrt()
+    wrong = torch.nonzero((mean.abs() > _MOST_OFFSET * spread) & (mean.abs() > _MOST_OFFSET) & (spread > 0))
+    if len(wrong):
+        feature = int(wrong[0])
+        warn(
+            f"feature {feature} lies around {float(mean[feature]):.4g} and changes by {float(spread[feature]):.3g} "
+            "only (standard deviation), of which a model sees next to nothing. Pass standardize=True."
+        )

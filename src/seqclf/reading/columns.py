@@ -31,10 +31,7 @@ def as_list(items: Any, name: str = "sequences") -> list[Any]:
         return list(items.unbind()) if isinstance(items, Tensor) and items.is_nested else _rows(items, name)
     if any(hasattr(items, attribute) for attribute in _FRAMES):
         return _only_column(items, name)
-    if isinstance(items, set | frozenset):
-        raise InvalidDataError(
-            f"{name} must have an order; got a {type(items).__name__}. Pass a list, for instance sorted({name})."
-        )
+    refuse_unordered(items, name)
     if isinstance(items, str | bytes | bytearray | Mapping):
         raise _refuse(items, name)
     return _listed(items, name)
@@ -87,6 +84,14 @@ def _refuse(items: Any, name: str) -> InvalidDataError:
     )
 
 
+def refuse_unordered(items: Any, name: str) -> None:
+    """Raise where items come in a set, whose order is that of their hashes."""
+    if isinstance(items, set | frozenset):
+        raise InvalidDataError(
+            f"{name} must have an order; got a {type(items).__name__}. Pass a list, for instance sorted({name})."
+        )
+
+
 def as_mapping(values: Any) -> dict[Any, Any] | None:
     """Return what is given by labels, in a mapping or a pandas Series, as a dict; None for what goes by place."""
     if isinstance(values, Mapping):
@@ -104,9 +109,10 @@ def as_numbers(name: str, values: Any) -> Tensor:
     """
     try:
         if isinstance(values, Tensor):
-            return values.detach().to("cpu", torch.float64)
-        if hasattr(values, "to_pylist"):
-            values = values.to_pylist()
-        return torch.from_numpy(np.array(values, dtype=np.float64))
-    except (TypeError, ValueError) as error:
+            values = values.detach().cpu().numpy()
+        given = np.asanyarray(values.to_pylist() if hasattr(values, "to_pylist") else values)
+        if given.dtype.kind not in "iufO" or np.ma.is_masked(given) or any(isinstance(one, str) for one in given.flat):
+            raise TypeError(f"an array of {given.dtype}")
+        return torch.from_numpy(np.array(given, dtype=np.float64))
+    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
         raise InvalidArgumentError(f"{name} must hold numbers; got {values!r:.80}: {error}.") from None

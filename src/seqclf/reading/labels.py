@@ -12,10 +12,11 @@ from torch import Tensor
 
 from seqclf.errors import InvalidArgumentError, InvalidDataError, did_you_mean
 from seqclf.reading.columns import as_list
-from seqclf.reading.plain import is_missing, is_savable, plain, sort_values
+from seqclf.reading.plain import holds, is_missing, is_savable, plain, sort_values
 
 _USUAL = {str, int}
 _FEW = 10  # so few measured numbers may just as well be classes
+_MANY = 50  # so many whole ones are hardly classes
 
 
 def index_labels(labels: list[Any], classes: Sequence[Any] | None) -> tuple[tuple[Any, ...], Tensor]:
@@ -34,6 +35,15 @@ def index_labels(labels: list[Any], classes: Sequence[Any] | None) -> tuple[tupl
         numbers = list(map(table.get, labels, repeat(-1)))
     except TypeError as error:
         raise InvalidDataError(f"labels must be hashable; got {error}. Use strings or integers.") from None
+    if any(is_missing(one) for one in classes):
+        raise InvalidArgumentError(f"classes must be known; got a missing one among {list(islice(classes, 20))}.")
+    if not set(map(type, labels)) <= set(map(type, classes)):
+        for index, (label, number) in enumerate(zip(labels, numbers, strict=True)):
+            if number >= 0 and type(classes[number]) is not type(label):
+                raise InvalidDataError(
+                    f"labels must be of the kind of the classes; got {label!r} (sequence {index}), which equals the "
+                    f"class {classes[number]!r}. Use strings."
+                )
     if len(table) != len(classes):
         raise InvalidArgumentError(f"classes must be distinct; got {list(islice(classes, 20))}. Remove the repetition.")
     if -1 in numbers:
@@ -73,7 +83,7 @@ def _read(labels: list[Any]) -> list[Any]:
     """Return labels of unusual kinds as Python's own values, or raise."""
     labels = list(map(plain, labels))
     for index, label in enumerate(labels):
-        if is_missing(label):
+        if is_missing(label) or holds(label, lambda one: one is not None and is_missing(one)):
             raise InvalidDataError(
                 f"labels must be known; got {label!r} (sequence {index}). Leave such sequences out, or give the "
                 "missing label a name."
@@ -108,7 +118,7 @@ def _refuse_measured(labels: list[Any]) -> None:
     if len(labels) < _FEW or not all(type(label) is float for label in labels):
         return
     distinct = len(set(labels))
-    if 2 * distinct > len(labels) and not all(label.is_integer() for label in labels):
+    if 2 * distinct > len(labels) and (distinct > _MANY or not all(label.is_integer() for label in labels)):
         raise InvalidDataError(
             f"labels must be classes; got {distinct} different floats for {len(labels)} sequences, such as "
             f"{labels[0]!r} (sequence 0): to predict numbers is regression, which this library does not do. Cut them "

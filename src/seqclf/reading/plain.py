@@ -2,7 +2,9 @@
 
 import datetime
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from enum import Enum
+from numbers import Integral, Number
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,20 @@ def is_missing(value: Any) -> bool:
     return False
 
 
+def holds(value: Any, what: Callable[[Any], bool]) -> bool:
+    """Tell whether a value, or anything in it if it is a tuple or a frozenset, is such."""
+    if type(value) in {tuple, frozenset}:
+        return any(holds(one, what) for one in value)
+    return what(plain(value))
+
+
+def is_measured(value: Any) -> bool:
+    """Tell whether a value is a number that is measured rather than counted."""
+    if isinstance(value, Integral) or is_missing(value):
+        return False
+    return isinstance(value, Number | Decimal)
+
+
 def sort_values(values: Iterable[Any]) -> list[Any]:
     """Sort hashable values into one order that depends neither on how they came in nor on their hashes."""
     values = list(values)
@@ -82,7 +98,8 @@ def to_json(value: Any, what: str) -> Any:
     if kind in _TO_JSON:
         return {kind.__name__: _TO_JSON[kind](value)}
     if kind in {tuple, frozenset}:
-        return {kind.__name__: [to_json(one, what) for one in (value if kind is tuple else sort_values(value))]}
+        parts = value if kind is tuple else sort_values(value)
+        return {kind.__name__: [None if one is None else to_json(one, what) for one in parts]}
     raise InvalidDataError(
         f"{what} must be strings, numbers, bytes, dates, or tuples of these, to be saved; got {value!r:.80} "
         f"({kind.__name__}). Map them to strings before making the dataset."
@@ -101,7 +118,7 @@ def from_json(content: Any) -> Any:
         raise ValueError(f"a symbol or label that is none: {content!r:.80}")
     (kind, inner), *_ = content.items()
     if kind in {"tuple", "frozenset"} and isinstance(inner, list):
-        return (tuple if kind == "tuple" else frozenset)(map(from_json, inner))
+        return (tuple if kind == "tuple" else frozenset)(one if one is None else from_json(one) for one in inner)
     if kind not in _FROM_JSON or not isinstance(inner, bool if kind == "bool" else str):
         raise ValueError(f"a symbol or label that is none: {content!r:.80}")
     return _FROM_JSON[kind](inner)
@@ -110,5 +127,5 @@ def from_json(content: Any) -> Any:
 def is_savable(value: Any) -> bool:
     """Tell whether files can hold a symbol or label."""
     if type(value) in {tuple, frozenset}:
-        return all(map(is_savable, value))
+        return all(one is None or is_savable(one) for one in value)
     return type(value) in {str, int, *_TO_JSON}

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from seqclf.errors import InvalidDataError, SeqclfWarning
-from seqclf.reading.plain import is_missing, plain
+from seqclf.reading.plain import holds, is_measured, is_missing, is_savable, plain
 
 _PACKAGE = str(Path(__file__).parents[1])
 
@@ -79,7 +79,8 @@ def read_sequences(items: list[Any], *, channels_first: bool = False) -> Sequenc
                 f"got {type(items[first]).__name__} (sequence {first}) and {type(items[index]).__name__} (sequence "
                 f"{index}). Make one dataset for each kind."
             )
-    return Sequences(kind, [value for _, value in found], channels_first)
+    values = [value for _, value in found]
+    return Sequences(kind, narrow(values) if kind == "features" else values, channels_first)
 
 
 def read_sequence(item: Any, index: int, *, channels_first: bool = False) -> tuple[Kind, Any]:
@@ -109,7 +110,7 @@ def read_encoded(item: Any, index: int) -> Tensor:
     if kind == "features":
         if isinstance(item, Tensor):  # which may be on another device, or need gradients
             return item[:, None] if item.ndim == 1 else item
-        return torch.from_numpy(value)
+        return torch.from_numpy(narrow([value])[0])
     if kind == "tokens" and all(type(one) is int and -(1 << 63) <= one < 1 << 63 for one in value):
         return torch.tensor(value, dtype=torch.int64)
     what = "a string" if kind == "text" else "other symbols"
@@ -151,6 +152,14 @@ def _read_other(item: Any, index: int, channels_first: bool) -> tuple[Kind, Any]
             f"sequences must be one array each; got the table {type(item).__name__} (sequence {index}). "
             "Pass its numbers, for instance frame.to_numpy(), one row for each step."
         )
+    if hasattr(item, "to_pylist"):  # of pyarrow, whose lists of floats are measurements
+        values = item.to_pylist()
+        numbers = [np.nan if value is None else value for value in values]
+        if values and all(isinstance(one, float) for one in numbers):
+            return _read_array(np.array(numbers), index, channels_first)
+        return _read_list(values, index)
+    if hasattr(item, "to_list") and str(getattr(item, "dtype", "")).lower().startswith(("int", "uint", "bool")):
+        return _read_list(item.to_list(), index)  # where NumPy would make floats of integers beside missing ones
     if hasattr(item, "__array__") or hasattr(item, "to_numpy"):
         return _read_array(np.asarray(item.to_numpy() if hasattr(item, "to_numpy") else item), index, channels_first)
     if isinstance(item, set | frozenset):
@@ -166,9 +175,15 @@ def _read_other(item: Any, index: int, channels_first: bool) -> tuple[Kind, Any]
 
 
 def _as_array(tensor: Tensor) -> npt.NDArray[Any]:
-    tensor = tensor.detach().cpu()
-    narrow = tensor.is_floating_point() and tensor.dtype not in (torch.float32, torch.float64)
-    found: npt.NDArray[Any] = (tensor.float() if narrow else tensor).resolve_conj().resolve_neg().numpy()
+    try:
+        tensor = tensor.detach().cpu()
+        narrow = tensor.is_floating_point() and tensor.dtype not in (torch.float32, torch.float64)
+        found: npt.NDArray[Any] = (tensor.float() if narrow else tensor).resolve_conj().resolve_neg().numpy()
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        raise InvalidDataError(
+            f"tensors must be dense, and hold numbers; got {tensor.layout} of {tensor.dtype} on {tensor.device} "
+            f"({error!s:.80}). Call to_dense() or dequantize() first."
+        ) from None
     return found
 
 
@@ -219,33 +234,36 @@ def as_features(array: npt.NDArray[Any], index: int, channels_first: bool = Fals
         array = array[:, None]
     elif channels_first:
         array = array.T
-    if array.dtype.itemsize > 4:  # bytes of a float32
-        return _narrow(np.array(array, np.float64, order="C"))
-    return np.array(array, np.float32, order="C")  # a copy: what is given may change, be read-only, or go backwards
+    dtype: Any = np.float64 if array.dtype.itemsize > np.dtype(np.float32).itemsize else np.float32
+    return np.array(array, dtype, order="C")  # a copy: what is given may change, be read-only, or go backwards
 
 
-def _narrow(values: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
-    """Return one sequence's measurements (T, F) as float32, unless they are large beside how much they change.
+def narrow(arrays: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    """Return measurements (T, F) of each sequence as float32, but those that are large beside how much they change.
 
-    Clocks, counters and coordinates are such; they keep their digits until they are standardised. What decides is the
+    Clocks, counters and coordinates are such; they keep their digits until they are standardised. What decides is each
     sequence alone, so that it is read the same in any company.
     """
+    wide = [index for index, array in enumerate(arrays) if array.dtype == np.float64 and len(array)]
+    if not wide:
+        return [array.astype(np.float32, copy=False) for array in arrays]
+    if len({arrays[index].shape[1] for index in wide}) > 1:
+        return arrays  # which is refused later
+    values = np.concatenate([arrays[index] for index in wide])
+    starts = np.cumsum([0, *(len(arrays[index]) for index in wide[:-1])])
     with np.errstate(over="ignore", invalid="ignore"):
-        narrow = values.astype(np.float32)
-        lost = np.fmax.reduce(np.abs(narrow - values), 0, initial=0)
-        if not lost.any():
-            return narrow
-        spread = np.fmax.reduce(values, 0) - np.fmin.reduce(values, 0)
-        is_large = np.abs(values[0]) >= _LARGE
-        allowed = np.where(spread > 0, _MOST_LOST * spread, np.where(is_large, 0.0, np.inf))
-    return values if (lost > allowed).any() else narrow
+        lost = np.fmax.reduceat(np.abs(values.astype(np.float32) - values), starts)
+        spread = np.fmax.reduceat(values, starts) - np.fmin.reduceat(values, starts)
+        allowed = np.where(spread > 0, _MOST_LOST * spread, np.where(np.abs(values[starts]) >= _LARGE, 0.0, np.inf))
+        keeps = set(np.array(wide)[(lost > allowed).any(1)].tolist())
+        return [array if index in keeps else array.astype(np.float32, copy=False) for index, array in enumerate(arrays)]
 
 
 def _read_list(items: list[Any] | tuple[Any, ...], index: int) -> tuple[Kind, Any]:
     kinds = set(map(type, items))
     if kinds <= _SYMBOLS and not (bool in kinds and int in kinds):
         return "tokens", items if type(items) is list else list(items)
-    symbols = [plain(item) for item in items]
+    symbols = list(map(_plain_within, items))
     if all(isinstance(one, np.ndarray | Tensor) for one in symbols):
         return _read_rows(symbols, index)
     for position, symbol in enumerate(symbols):
@@ -256,6 +274,11 @@ def _read_list(items: list[Any] | tuple[Any, ...], index: int) -> tuple[Kind, An
             f"symbols must be of one kind; got bool and int (sequence {index}), and True equals 1. Use one of them."
         )
     return "tokens", symbols
+
+
+def _plain_within(item: Any) -> Any:
+    """Return a symbol as Python's own values, those of a tuple too."""
+    return tuple(map(_plain_within, item)) if type(item) is tuple else plain(item)
 
 
 def _read_rows(rows: list[Any], index: int) -> tuple[Kind, Any]:
@@ -272,28 +295,36 @@ def _read_rows(rows: list[Any], index: int) -> tuple[Kind, Any]:
 
 def _check_symbol(symbol: Any, index: int, position: int) -> None:
     place = f"(sequence {index}, position {position})"
-    if isinstance(symbol, float) and not is_missing(symbol):
+    if is_measured(symbol):
         raise InvalidDataError(
             f"token sequences must hold hashable symbols other than floats; got {symbol!r} {place}. "
             "Pass measurements as a float array of shape (T,) or (T, F), for instance "
             "numpy.asarray(sequence, dtype='float32')."
         )
-    if is_missing(symbol):
+    if is_missing(symbol) or holds(symbol, lambda one: one is not None and is_missing(one)):
         raise InvalidDataError(
             f"symbols must be known; got {symbol!r} {place}. Leave it out, or give the missing symbol a name."
         )
-    if isinstance(symbol, tuple) and any(isinstance(plain(one), float) for one in symbol):
+    if holds(symbol, is_measured):
         raise InvalidDataError(
             f"steps must be symbols; got {symbol!r:.80} {place}, which holds measurements. Pass the names alone, with "
             "the numbers cut into a few ranges; or the numbers alone, as a float array of shape (T, F)."
         )
     try:
         hash(symbol)
+        is_array = holds(symbol, lambda one: isinstance(one, np.ndarray | Tensor))
     except TypeError:
+        is_array = True
+    if is_array:
         raise InvalidDataError(
             f"symbols must be hashable; got {type(symbol).__name__} {place}. "
             "Pass features as a float array of shape (T, F), or turn the symbols into tuples."
-        ) from None
+        )
+    if not is_savable(symbol):
+        raise InvalidDataError(
+            "symbols must be strings, integers, bytes, dates, or tuples of these, which files can hold; got "
+            f"{symbol!r:.80} {place}. Map them to strings."
+        )
 
 
 # ---- Guesses that are likely, but not sure: they go on, with a warning ----

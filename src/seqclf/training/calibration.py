@@ -12,6 +12,7 @@ from seqclf.errors import InvalidArgumentError
 from seqclf.inference.logits import compute_logits
 from seqclf.inference.predict import admit
 from seqclf.models.classifier import RNNClassifier
+from seqclf.reading.columns import as_mapping, as_numbers
 
 __all__ = ["adjust_priors", "calibrate"]
 
@@ -85,7 +86,8 @@ def adjust_priors(model: RNNClassifier, *, trained_on: Frequencies, expected: Fr
 
     Args:
         model: The trained model.
-        trained_on: The class frequencies of its training: a dataset, or C positive numbers in the order of its classes.
+        trained_on: The class frequencies of its training: a dataset, numbers by label, or C positive numbers in the
+            order of its classes.
         expected: The class frequencies to expect, likewise.
 
     Raises:
@@ -113,7 +115,13 @@ def _log_shares(name: str, frequencies: Frequencies, model: RNNClassifier) -> Te
     if isinstance(frequencies, SequenceDataset):
         counts = torch.bincount(frequencies.labels, minlength=len(frequencies.classes)).double()
     else:
-        counts = torch.as_tensor(frequencies, dtype=torch.float64)
+        by_label = as_mapping(frequencies)
+        if by_label is not None:
+            labels = range(model.num_classes) if model.classes is None else model.classes
+            if wrong := [label for label in by_label if label not in labels]:
+                raise InvalidArgumentError(f"{name} must name classes of the model; got {wrong[0]!r}, which is none.")
+            frequencies = [by_label.get(label, 0.0) for label in labels]
+        counts = as_numbers(name, frequencies)
     if counts.shape != (model.num_classes,) or not bool((counts > 0).all() and counts.isfinite().all()):
         raise InvalidArgumentError(
             f"{name} must give {model.num_classes} finite frequencies above 0, one for each class; "
