@@ -136,6 +136,16 @@ def test_duplicates_are_dropped_in_order(pairs: Pairs) -> None:
     assert raw_pairs(SequenceDataset.from_pairs(pairs).drop_duplicates()) == list(dict.fromkeys(pairs))
 
 
+@given(st.lists(st.sampled_from("rst"), min_size=4, max_size=30), strategies.seeds)
+def test_three_parts_leave_something_of_each_class_to_train_on(labels: list[str], seed: int) -> None:
+    data = SequenceDataset.from_pairs([(format(index, "b"), label) for index, label in enumerate(labels)])
+    try:
+        train, _, _ = data.split(validation_size=0.3, test_size=0.3, seed=seed)
+    except InvalidArgumentError:
+        return
+    assert set(train.labels.tolist()) == set(data.labels.tolist())
+
+
 def test_splits_of_a_number_and_of_other_seeds() -> None:
     dataset = strategies.letters_dataset(count=200)
     train, test = dataset.split(test_size=50, group_duplicates=False, stratify=False)

@@ -101,6 +101,50 @@ def test_what_could_not_be_loaded_again_is_not_saved(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def _with_forward(one: RNNClassifier) -> None:
+    one.forward = lambda *_: None  # type: ignore[method-assign, assignment]
+
+
+def _wider(one: RNNClassifier) -> None:
+    one.head = nn.Linear(3, 5)
+
+
+def _with_norm(one: RNNClassifier) -> None:
+    one.embedding = nn.Embedding(4, 64, padding_idx=0, max_norm=1.0)
+
+
+def _with_more(one: RNNClassifier) -> None:
+    one.register_buffer("more", torch.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_with_forward, "must be an RNNClassifier itself"),
+        (_wider, r"as its options say to be saved; got head\.(weight|bias) changed"),
+        (_with_norm, "got embedding changed"),
+        (_with_more, "got more changed"),
+    ],
+)
+def test_what_was_changed_by_hand_is_not_saved(change: Any, message: str, tmp_path: Path) -> None:
+    changed = model()
+    change(changed)
+    with pytest.raises(InvalidDataError, match=message):
+        save(changed, tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+@needs_posix
+def test_names_that_no_system_takes(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    for place in (tmp_path / "a", tmp_path / "nul\0", tmp_path / ("x" * 300)):
+        with pytest.raises(FileFormatError, match=r"path must be one that this system takes; got"):
+            save(model(), place)
+    save(model(), tmp_path / ("x" * 250))
+    assert load(tmp_path / ("x" * 250)).num_classes == 2
+
+
 def test_what_is_frozen_stays_so(tmp_path: Path) -> None:
     frozen = model()
     assert frozen.embedding is not None

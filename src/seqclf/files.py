@@ -24,8 +24,14 @@ def write_atomically(path: PathLike, content: bytes) -> None:
             or it may not be written to.
     """
     path = as_path(path)
-    path = path.resolve() if path.is_symlink() else path
-    if path.exists() and not path.is_file():
+    try:
+        path = path.resolve() if path.is_symlink() else path
+        is_other = path.exists() and not path.is_file()
+        if "\0" in str(path):
+            raise ValueError("a zero byte in it")
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, or a name that no system takes
+        raise FileFormatError(f"path must be one that this system takes; got {error!s:.200}.") from None
+    if is_other:
         raise FileFormatError(
             f"{path.name} must be a file to be replaced; got something else at {path}. Choose another place."
         )
@@ -33,7 +39,7 @@ def write_atomically(path: PathLike, content: bytes) -> None:
         raise FileFormatError(
             f"folder must exist to write {path.name}; got no folder at {path.parent}. Create it first."
         )
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
             if path.exists():

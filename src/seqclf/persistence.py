@@ -1,6 +1,7 @@
 """Saving and loading models: tensors and JSON in one safetensors file, never a pickle."""
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -92,7 +93,7 @@ def load(path: PathLike, *, cell: CellFactory | None = None, pooling: nn.Module 
 def _check_can_be_made_again(model: RNNClassifier) -> None:
     """Raise where `load` would not give back what the model is."""
     check_is_model("model", model)
-    if type(model) is not RNNClassifier:
+    if type(model) is not RNNClassifier or "forward" in vars(model):
         raise InvalidDataError(
             f"model must be an RNNClassifier itself to be saved; got {type(model).__name__}, whose code no file holds. "
             "Save model.state_dict() with torch.save, and load it into a model that you make."
@@ -102,6 +103,25 @@ def _check_can_be_made_again(model: RNNClassifier) -> None:
             f"model must have the head that it was made with to be saved; got {type(model.head).__name__}. Put further "
             "layers into a pooling of your own, which load takes."
         )
+    if cell_name(model.cell) != "custom" and model.pooling_names:
+        options: dict[str, Any] = {name: getattr(model, name) for name in OPTIONS}
+        with torch.device("meta"):
+            again = RNNClassifier(**options, cell=model.cell, pooling=model.pooling_names)
+        for one, other in ((model, again), (again, model)):
+            if wrong := set(_make_up(one)) - set(_make_up(other)):
+                changed = min(name for name, _ in wrong)
+                raise InvalidDataError(
+                    f"model must be made up as its options say to be saved; got {changed} changed. Make it with the "
+                    "options that give it its parts."
+                )
+
+
+def _make_up(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Yield the parts of a model with their types, and the shapes of what is saved of it."""
+    for name, module in model.named_modules():
+        yield name, (type(module).__module__, type(module).__qualname__, getattr(module, "max_norm", None))
+    for name, tensor in model.state_dict().items():
+        yield name, tuple(tensor.shape)
 
 
 def describe_model(model: RNNClassifier) -> dict[str, Any]:

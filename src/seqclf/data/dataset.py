@@ -27,6 +27,7 @@ from seqclf.files import PathLike
 from seqclf.reading.columns import as_list, refuse_unordered
 from seqclf.reading.indices import is_several, read_index, read_indices
 from seqclf.reading.labels import index_labels, read_groups
+from seqclf.reading.plain import canonical
 from seqclf.reading.sequences import read_sequences, warn_of_likely_mistakes
 from seqclf.vocabulary import Vocabulary, check_is_vocabulary
 
@@ -328,7 +329,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
                 digest.update(part.to(dtype).contiguous().numpy().data)
         vocabulary = self.vocabulary
         known = () if vocabulary is None else (vocabulary.symbols, vocabulary.is_text, vocabulary.strict)
-        digest.update(repr((self.classes, known)).encode("utf-8", "surrogatepass"))
+        digest.update(repr(canonical((self.classes, known))).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
     def __len__(self) -> int:

@@ -173,8 +173,15 @@ def build_report(dataset: LabelledSequences, other: LabelledSequences | None) ->
     """Examine `dataset`, and how much of `other` occurs in it."""
     if len(dataset) == 0:
         raise InvalidDataError("dataset must hold at least one sequence; got none. Check where the data come from.")
-    table = _count_labels(dataset)  # one row for each different sequence, one column for each class
-    class_counts = table.sum(0)
+    labels, groups = dataset.labels.numpy(), dataset.groups
+    num_groups = int(groups.max()) + 1
+    # One row for each pair of a different sequence and a label that it has; there are no more than sequences.
+    pairs, counts = np.unique(groups * len(dataset.classes) + labels, return_counts=True)
+    of_pair, label_of_pair = pairs // len(dataset.classes), pairs % len(dataset.classes)
+    most = np.zeros(num_groups, np.int64)
+    np.maximum.at(most, of_pair, counts)
+    class_counts = np.bincount(labels, minlength=len(dataset.classes))
+    class_distinct = np.bincount(label_of_pair, minlength=len(dataset.classes))
     values = dataset.sequences.values.numpy()
     unknown = values == 1 if dataset.vocabulary is not None else np.zeros(len(values), dtype=bool)
     missing = np.isnan(values) if dataset.input_size is not None else np.zeros((len(values), 1), dtype=bool)
@@ -185,12 +192,12 @@ def build_report(dataset: LabelledSequences, other: LabelledSequences | None) ->
     owners = np.repeat(np.arange(len(dataset)), lengths)
     return DataReport(
         n=len(dataset),
-        distinct=len(table),
-        most_repeated=int(table.sum(1).max()),
-        ambiguous=int(((table > 0).sum(1) > 1).sum()),
-        ceiling=float(table.max(1).sum() / len(dataset)),
+        distinct=num_groups,
+        most_repeated=int(np.bincount(groups).max()),
+        ambiguous=int((np.bincount(of_pair) > 1).sum()),
+        ceiling=float(most.sum() / len(dataset)),
         class_counts=dict(zip(dataset.classes, class_counts.tolist(), strict=True)),
-        class_distinct=dict(zip(dataset.classes, (table > 0).sum(0).tolist(), strict=True)),
+        class_distinct=dict(zip(dataset.classes, class_distinct.tolist(), strict=True)),
         majority=float(class_counts.max() / len(dataset)),
         steps=int(lengths.sum()),
         unknown_steps=int(unknown.sum()),
@@ -202,13 +209,6 @@ def build_report(dataset: LabelledSequences, other: LabelledSequences | None) ->
         length_outliers=tuple(np.flatnonzero(far).tolist()),
         leakage=None if other is None else _leakage(dataset, other),
     )
-
-
-def _count_labels(dataset: LabelledSequences) -> Counts:
-    """Count the labels of each group of equal sequences: int64 of shape (groups, C)."""
-    cells = dataset.groups * len(dataset.classes) + dataset.labels.numpy()
-    size = (int(dataset.groups.max()) + 1) * len(dataset.classes)
-    return np.bincount(cells, minlength=size).reshape(-1, len(dataset.classes))
 
 
 def _leakage(dataset: LabelledSequences, other: LabelledSequences) -> Leakage:

@@ -53,7 +53,7 @@ class _Choice:
     def __init__(self, groups: list[Group], strata: list[int], wanted: int) -> None:
         self.groups, self.chosen = groups, [False] * len(groups)
         self.counts = [Counter(strata[member] for member in group) for group in groups]
-        self.left = Counter(strata)  # how many of each are not chosen
+        self.left = Counter(strata[member] for group in groups for member in group)  # of each, those not chosen
         self.missing = share_out(self.left, wanted)
 
     def gain(self, number: int) -> int:

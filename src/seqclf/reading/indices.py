@@ -1,5 +1,6 @@
 """Indices as lists and arrays take them: numbers, masks and slices."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,11 @@ def read_indices(indices: Any, count: int) -> Places:
         InvalidIndexError: They are none of these, or beyond the end.
     """
     if isinstance(indices, slice):
-        places: Places = np.arange(count, dtype=np.int64)[indices].copy()  # torch has no negative strides
-        return places
-    if isinstance(indices, Tensor):
-        indices = indices.detach().cpu().numpy()
-    elif not isinstance(indices, np.ndarray):
-        indices = indices.to_numpy() if hasattr(indices, "to_numpy") else _as_array(indices)
+        try:
+            return np.array(range(count)[indices], np.int64)
+        except (TypeError, ValueError) as error:
+            raise InvalidIndexError(f"a slice must be of integers, with a step; got {indices}: {error}.") from None
+    indices = _as_array(indices)
     if indices.ndim != 1:
         raise InvalidIndexError(
             f"indices must have one dimension; got the shape {tuple(indices.shape)}. Pass a list of integers or a mask."
@@ -47,26 +47,41 @@ def read_indices(indices: Any, count: int) -> Places:
         raise InvalidIndexError(
             f"indices must be integers, or a mask of booleans; got {indices[0]!r} ({indices.dtype}). Convert them."
         )
-    places = indices.astype(np.int64)
-    wrong = (places < -count) | (places >= count)
+    wrong = (indices >= count) | (indices < -count if indices.dtype.kind == "i" else False)
     if wrong.any():
         raise InvalidIndexError(f"indices must be from {-count} to {count - 1}; got {int(indices[wrong][0])}.")
+    places: Places = indices.astype(np.int64)
     places[places < 0] += count
     return places
 
 
 def _as_array(indices: Any) -> npt.NDArray[Any]:
+    """Return what is handed in as indices as an array; what has no order, or is missing in part, is refused."""
+    found = None
     try:
-        return np.array([plain(index) for index in indices])
-    except (TypeError, ValueError):
+        if isinstance(indices, Tensor):
+            found = indices.detach().cpu().numpy()
+        elif isinstance(indices, np.ndarray):
+            found = indices
+        elif not isinstance(indices, set | frozenset | Mapping | str | bytes | bytearray):
+            listing = next((name for name in ("to_pylist", "to_list") if hasattr(indices, name)), None)
+            listed = indices if listing is None else getattr(indices, listing)()
+            plain_ones = list(map(plain, listed))
+            is_mixed = len({isinstance(one, bool) for one in plain_ones}) > 1
+            found = None if is_mixed else np.array(plain_ones)
+    except (TypeError, ValueError, NotImplementedError):
+        pass
+    if found is None or np.ma.is_masked(found):
         raise InvalidIndexError(
             f"indices must be integers, or a mask of booleans; got {indices!r:.80}. Pass a list of them."
-        ) from None
+        )
+    return np.asarray(found)
 
 
 def is_several(index: Any) -> bool:
     """Tell whether an index asks for several: a slice, a list or an array."""
-    return isinstance(index, slice | list | tuple | range) or getattr(index, "ndim", 0) > 0
+    is_listed = hasattr(index, "to_list") or hasattr(index, "to_pylist")
+    return is_listed or isinstance(index, slice | list | tuple | range) or getattr(index, "ndim", 0) > 0
 
 
 def read_index(index: Any, count: int) -> int:

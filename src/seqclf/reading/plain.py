@@ -75,6 +75,13 @@ def sort_values(values: Iterable[Any]) -> list[Any]:
     return sorted(values, key=_sort_key)
 
 
+def canonical(value: Any) -> Any:
+    """Return a value whose text does not depend on hashes: sets in it become sorted lists."""
+    if type(value) is frozenset:
+        return [canonical(one) for one in sort_values(value)]
+    return tuple(map(canonical, value)) if type(value) is tuple else value
+
+
 def _sort_key(value: Any) -> tuple[str, Any]:
     """Return what orders values of any types: first their type, then what they are."""
     if isinstance(value, _PLAIN) and not isinstance(value, Enum):
