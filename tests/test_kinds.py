@@ -303,6 +303,17 @@ def test_numbers_of_other_libraries_are_numbers(seed: Any) -> None:
         data.split(seed=np.array([3, 4]))  # type: ignore[call-overload]
 
 
+def test_classes_are_hashable_and_steps_of_a_stream_finite() -> None:
+    with pytest.raises(InvalidDataError, match="labels must be hashable; got unhashable type: 'list'"):
+        SequenceDataset.from_pairs([("a", "x")], classes=[["x"]])
+    stream = RNNClassifier(2, input_size=1, hidden_size=3, seed=0).stream()
+    for wrong in ([np.inf], [1e200]):
+        with pytest.raises(
+            InvalidDataError, match=r"must be finite numbers that fit float32; got .* \(step 0\)"
+        ):
+            stream.push(wrong)
+
+
 def test_a_vocabulary_is_of_symbols() -> None:
     with pytest.raises(InvalidDataError, match="strings or lists of symbols to have a vocabulary; got float arr"):
         Vocabulary.build([np.ones((2, 1))])

@@ -236,6 +236,18 @@ def test_parts_of_the_users_own_are_rehearsed_and_nothing_is_kept(made: Any, opt
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+class Choosy(nn.Module):
+    """A pooling that says itself what it does not take."""
+
+    def forward(self, states: Any, lengths: Any) -> Any:
+        raise InvalidArgumentError("lengths must be even.")
+
+
+def test_errors_of_the_librarys_kind_stay_as_they_are() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^lengths must be even\.$"):
+        train(make(pooling=Choosy()))
+
+
 def test_a_rehearsal_changes_nothing_that_training_uses(monkeypatch: Any) -> None:
     def weights() -> list[torch.Tensor]:
         model = make(cell=OwnCell)
