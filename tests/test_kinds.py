@@ -308,9 +308,7 @@ def test_classes_are_hashable_and_steps_of_a_stream_finite() -> None:
         SequenceDataset.from_pairs([("a", "x")], classes=[["x"]])
     stream = RNNClassifier(2, input_size=1, hidden_size=3, seed=0).stream()
     for wrong in ([np.inf], [1e200]):
-        with pytest.raises(
-            InvalidDataError, match=r"must be finite numbers that fit float32; got .* \(step 0\)"
-        ):
+        with pytest.raises(InvalidDataError, match=r"must be finite numbers that fit float32; got .* \(step 0\)"):
             stream.push(wrong)
 
 
