@@ -26,14 +26,12 @@ class Kind:
         make: What makes one.
         plain: What makes the plain value that it is read as; None where it is refused.
         reading: What the page says of it.
-        warns: Whether it goes on with a warning.
     """
 
     name: str
     make: Callable[[], Any]
     plain: Callable[[], Any] | None
     reading: str
-    warns: bool = False
 
 
 class Colour(str, enum.Enum):

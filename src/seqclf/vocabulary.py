@@ -31,7 +31,7 @@ class Vocabulary:
     """A fixed table of symbols with an id for each; everything else has the id of the unknown symbol.
 
     A vocabulary is of one of two kinds. One of *text* has single characters as symbols, takes strings, and decodes
-    to strings. One of *tokens* has any hashable symbols (words, bytes, k-mers, numbers), takes sequences of them, and
+    to strings. One of *tokens* has words, bytes, integers or tuples of these, takes sequences of them, and
     decodes to lists. Id 0 is padding and id 1 is the unknown symbol; no known symbol has either.
 
     Args:

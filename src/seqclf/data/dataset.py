@@ -90,8 +90,9 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         """Encode (sequence, label) pairs.
 
         Args:
-            pairs: Each a sequence (a string, a list of tokens, or a float array (T, F)) and its label (any hashable
-                value). All sequences are of one kind. A float array of shape (T,) counts as one feature.
+            pairs: Each a sequence (a string, a list of tokens, or a float array (T, F)) and its label (a string, a
+                number, bytes, a date, or a tuple of these). All sequences are of one kind. A float array of shape (T,)
+                counts as one feature.
             vocabulary: What encodes strings or tokens; without it, one is built from these very pairs. Test data take
                 the vocabulary of the training data.
             classes: The labels that may occur, in the order of their indices; by default those that do occur, sorted.
@@ -208,7 +209,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         """Write (sequence, label) pairs into a folder, as a stream, and return them as `open` does.
 
         Memory does not grow with the number of pairs, so there may be more than it would hold. Training reads them
-        where they lie. Symbols and labels are strings or integers.
+        where they lie.
 
         Args:
             folder: Where to; it is made if need be.
