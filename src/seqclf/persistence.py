@@ -1,6 +1,5 @@
 """Saving and loading models: tensors and JSON in one safetensors file, never a pickle."""
 
-import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,19 +11,15 @@ from seqclf.cells.protocol import CellFactory
 from seqclf.cells.table import KNOWN_CELLS, cell_name
 from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from seqclf.files import PathLike
-from seqclf.models.classifier import RNNClassifier, check_is_model
+from seqclf.models.classifier import OPTIONS, RNNClassifier, check_is_model
 from seqclf.reading.plain import from_json, to_json
 from seqclf.tensor_file import read_tensor_file, write_tensor_file
 from seqclf.vocabulary import Vocabulary
 
 __all__ = ["load", "save"]
 
-_VERSION = 2  # 1 had fewer options; what a file does not say has its default
+_VERSION = 3  # those before had fewer options; what a file does not say has its default
 _KIND = "seqclf"
-
-# The arguments of RNNClassifier that are saved as they are; the others need a form of their own, or are not kept.
-_APART = ("self", "cell", "pooling", "classes", "vocabulary", "seed")
-OPTIONS = [name for name in inspect.signature(RNNClassifier.__init__).parameters if name not in _APART]
 
 
 def save(model: RNNClassifier, path: PathLike) -> None:
@@ -134,6 +129,7 @@ def describe_model(model: RNNClassifier) -> dict[str, Any]:
         "pooling": list(model.pooling_names) or "custom",
         "classes": None if model.classes is None else [to_json(label, "classes") for label in model.classes],
         "vocabulary": None if model.vocabulary is None else model.vocabulary.to_dict(),
+        "chosen": list(model.chosen),
         "frozen": [name for name, parameter in model.named_parameters() if not parameter.requires_grad],
     }
 
@@ -177,6 +173,7 @@ def _build(
         with torch.device("cpu" if any(own.values()) else "meta"):
             model = RNNClassifier(**options)
         model.load_state_dict(tensors, assign=True)
+        model.chosen = tuple(content.get("chosen", ()))
         for name in content.get("frozen", []):
             model.get_parameter(name).requires_grad_(False)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:

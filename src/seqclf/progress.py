@@ -15,3 +15,9 @@ def progress_bar(shown: bool, unit: str, **options: Any) -> Any:
     is_terminal = is_notebook or (hasattr(stream, "isatty") and stream.isatty())
     interval = 0.1 if is_terminal else 10.0
     return tqdm(disable=not shown, mininterval=interval, unit=unit, dynamic_ncols=True, **options)
+
+
+def say(message: str) -> None:
+    """Print a line on stderr, where there is one."""
+    if hasattr(sys.stderr, "write"):
+        print(message, file=sys.stderr)

@@ -112,7 +112,7 @@ def _vectors(model: RNNClassifier, store: Ragged) -> tuple[Tensor, Tensor]:
     inputs = store.values.to(model.device)
     with torch.no_grad():
         if model.embedding is not None:
-            vectors = model.embedding(inputs.long())
+            vectors = model.read_steps(inputs.long()[None], torch.tensor([len(inputs)]))[0]
             return vectors, torch.zeros_like(vectors)
         assert model.features is not None
         inputs = inputs[None]
@@ -126,7 +126,7 @@ def _vector_reader(model: RNNClassifier, size: int) -> RNNClassifier:
     """Return the same model, with the very same weights, reading vectors in place of symbols or raw features."""
     reader = copy.copy(model)
     reader._modules = dict(model._modules)
-    reader.embedding = reader.features = None
+    reader.embedding = reader.features = reader.position_vectors = reader.ngram_vectors = None
     reader.vocab_size, reader.input_size = None, size
     reader.truncate_steps = None  # or gradients would end midway
     return reader

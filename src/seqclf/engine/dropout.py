@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from seqclf.engine.layout import Positions
+from seqclf.errors import InvalidArgumentError
 
 UNKNOWN = 1  # the id that a dropped symbol becomes
 
 # The places in a model that drop something; layer number n, and what its steps see of the state, are counted from here.
-SYMBOLS, INPUTS, POOLED = range(3)
+SYMBOLS, INPUTS, POOLED, NGRAMS = range(4)
 _LAYERS = 1 << 8
 _STATES = 1 << 20
 
@@ -36,7 +37,8 @@ class Dropout:
         keys: One for each sequence, int64 of shape (B,); the same key, the same choices. They need not look random.
         rate: The part of the outputs of a layer that is dropped before the next, and of the pooled vector.
         inputs: The part of the features of embedded symbols, or of the inputs, that is dropped.
-        symbols: The part of the symbols that become unknown.
+        symbols: The part of the symbols that become unknown; or, int32 (V,), the thresholds of `rarity_thresholds`.
+        ngrams: The part of the n-grams that are not seen.
         states: The part of the features of the state that a step does not see.
         weights: The part of the weights from state to state that is dropped.
         variational: Whether a feature of inputs and layers is dropped for all steps of a sequence, or for each anew.
@@ -45,17 +47,22 @@ class Dropout:
     keys: Tensor
     rate: float
     inputs: float
-    symbols: float
+    symbols: float | Tensor
+    ngrams: float
     states: float
     weights: float
     variational: bool
 
-    @property
-    def thresholds(self) -> tuple[int, int, int, int, int, int]:
-        """What the compiled kernels compare their choices with, as `CBatch` names them, and whether for all steps."""
-        rates = (self.symbols, self.inputs, self.rate, self.states, self.rate)
-        symbols, inputs, layers, states, pooled = (_threshold(rate) if rate else 0 for rate in rates)
-        return symbols, inputs, layers, states, pooled, int(self.variational)
+    def fields(self, num_ids: int) -> dict[str, int]:
+        """Return what the compiled kernels compare their choices with, as fields of `CBatch`, for so many ids."""
+        rates = {"inputs": self.inputs, "layers": self.rate, "states": self.states, "pooled": self.rate}
+        rates |= {"ngrams": self.ngrams} | ({} if isinstance(self.symbols, Tensor) else {"symbols": self.symbols})
+        found = {f"drop_{name}": _threshold(rate) if rate else 0 for name, rate in rates.items()}
+        if isinstance(self.symbols, Tensor):
+            if self.symbols.shape != (num_ids,) or self.symbols.dtype != torch.int32 or not self.symbols.is_contiguous():
+                raise InvalidArgumentError(f"thresholds must be int32, one for each of {num_ids} symbols.")
+            found["drop_symbol"] = self.symbols.data_ptr()
+        return found | {"variational": int(self.variational)}
 
     def select(self, rows: Tensor) -> "Dropout":
         """Return the same for some rows of the batch."""
@@ -67,10 +74,18 @@ class Dropout:
 
     def drop_symbols(self, ids: Tensor, positions: Positions) -> Tensor:
         """Make some symbols unknown."""
-        if not self.symbols:
+        if not isinstance(self.symbols, Tensor) and not self.symbols:
             return ids
-        kept = choose(self.keys, SYMBOLS, positions, 1, self.symbols)[..., 0]
-        return ids.masked_fill(~kept, UNKNOWN)
+        if not isinstance(self.symbols, Tensor):
+            return ids.masked_fill(~choose(self.keys, SYMBOLS, positions, 1, self.symbols)[..., 0], UNKNOWN)
+        numbers = draw(self.keys, SYMBOLS, positions, 1)[..., 0]
+        return ids.masked_fill(numbers < self.symbols[ids] - _LEVELS // 2, UNKNOWN)
+
+    def drop_ngrams(self, rows: Tensor, positions: Positions) -> Tensor:
+        """Forget some of the n-grams (..., K) that end at each position."""
+        if not self.ngrams:
+            return rows
+        return rows.masked_fill(~choose(self.keys, NGRAMS, positions, rows.shape[-1], self.ngrams), -1)
 
     def drop_inputs(self, x: Tensor, positions: Positions) -> Tensor:
         """Drop features of (..., E) at each position."""
@@ -105,12 +120,31 @@ def choose(
 
     `per_sequence` makes one choice for all steps of a sequence.
     """
+    return draw(keys, place, positions, width, per_sequence=per_sequence) >= _threshold(rate) - _LEVELS // 2
+
+
+def draw(keys: Tensor, place: int, positions: Positions, width: int, *, per_sequence: bool = False) -> Tensor:
+    """Return the numbers that choices come from, int16 of shape (*positions, width)."""
     rows = _mix(_mix(keys) + place)[positions.sequence.to(keys.device)]
     if not per_sequence:
         rows = _mix(rows + positions.step.to(rows.device))
     counters = torch.arange(-(-width // 4), device=rows.device) * _GOLDEN
-    numbers = _mix(rows[..., None] + counters).view(torch.int16)[..., :width]  # four from each
-    return numbers >= _threshold(rate) - _LEVELS // 2
+    return _mix(rows[..., None] + counters).view(torch.int16)[..., :width]  # four from each
+
+
+def rarity_thresholds(counts: Tensor) -> Tensor:
+    """Return for each symbol, of the number of times that training has it, what makes it unknown once in 1 + count.
+
+    So what is rare stands in for what never came. Padding and the unknown symbol itself (ids 0 and 1) stay.
+
+    Source:
+        Word dropout of Kiperwasser and Goldberg, Simple and Accurate Dependency Parsing Using Bidirectional LSTM
+        Feature Representations, TACL 2016, section 4.2 with alpha = 1.
+    """
+    thresholds = (_LEVELS / (1 + counts.double())).round().clamp(max=_LEVELS - 1).int()
+    thresholds[counts == 0] = 0
+    thresholds[: UNKNOWN + 1] = 0
+    return thresholds
 
 
 def _threshold(rate: float) -> int:

@@ -4,6 +4,7 @@ Legend: B sequences, N steps in all, T of the longest, E features of an input, D
 """
 
 import ctypes
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,16 +96,18 @@ class NativeBatch:
         starts: Where each sequence starts among them, int64 (B,).
         lengths: How long each is, int64 (B,).
         keys: What dropout chooses by, int64 (B,); None drops nothing.
-        thresholds: What `CBatch` calls drop_symbols, drop_inputs, drop_layers, drop_states, drop_pooled, variational.
+        drops: What is dropped, as fields of `CBatch`.
         truncate_steps: Between windows of so many steps no gradient flows.
+        owner: What owns memory that `drops` points to.
     """
 
     values: Tensor
     starts: Indices
     lengths: Indices
     keys: Indices | None = None
-    thresholds: tuple[int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0)
+    drops: Mapping[str, int] = field(default_factory=dict)
     truncate_steps: int | None = None
+    owner: object = None
     struct: CBatch = field(init=False)
 
     def __post_init__(self) -> None:
@@ -119,7 +122,7 @@ class NativeBatch:
             address_of(self.lengths),
             self.truncate_steps or 0,
             keys,
-            *self.thresholds,
+            **self.drops,
         )
 
     @property
@@ -295,7 +298,7 @@ class NativeStream:
             int(values[0]) if is_id else 0,
             address_of(logits),
         )
-        check_status(status, 0 if self._packed.parts.vectors is None else len(self._packed.parts.vectors))
+        check_status(status, self._packed.parts.sizes.vectors)
         return logits
 
 

@@ -14,6 +14,7 @@ from seqclf.errors import InvalidArgumentError, SeqclfWarning
 FOLDER = Path(__file__).parent / "native"
 NAME = {"win32": "seqclf_kernels.dll", "darwin": "seqclf_kernels.dylib"}.get(sys.platform, "seqclf_kernels.so")
 MOST_POOLINGS = 8
+MOST_NGRAM = 8
 
 CELLS = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}
 POOLINGS = {"last": 0, "mean": 1, "max": 2, "attention": 3}
@@ -50,6 +51,13 @@ class CModel(Structure):
             (name, c_void_p)
             for name in ("embedding", "d_embedding", "head_weight", "head_bias", "d_head_weight", "d_head_bias")
         ),
+        ("starts", c_int64),
+        ("ends", c_int64),
+        *((name, c_void_p) for name in ("start", "end", "d_start", "d_end")),
+        ("orders", c_int64),
+        ("order", c_int64 * MOST_NGRAM),
+        ("ngrams", c_int64),
+        *((name, c_void_p) for name in ("ngram_key", "ngram", "d_ngram")),
         ("direction", POINTER(CDirection)),
         ("attention", POINTER(CAttention)),
     ]
@@ -68,8 +76,17 @@ class CBatch(Structure):
         ("keys", c_void_p),
         *(
             (name, c_int64)
-            for name in ("drop_symbols", "drop_inputs", "drop_layers", "drop_states", "drop_pooled", "variational")
+            for name in (
+                "drop_symbols",
+                "drop_inputs",
+                "drop_layers",
+                "drop_states",
+                "drop_pooled",
+                "drop_ngrams",
+            )
         ),
+        ("drop_symbol", c_void_p),
+        ("variational", c_int64),
     ]
 
 

@@ -10,9 +10,10 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
-from seqclf.engine.library import CELLS, MOST_POOLINGS, POOLINGS, CAttention, CDirection, CModel
+from seqclf.engine.library import CELLS, MOST_NGRAM, MOST_POOLINGS, POOLINGS, CAttention, CDirection, CModel
 from seqclf.errors import InvalidArgumentError
 
 
@@ -25,8 +26,36 @@ class Sizes(NamedTuple):
     hidden: int
     input: int
     vectors: int
+    starts: int
+    ends: int
+    ngrams: int
     classes: int
     poolings: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """The vectors whose sum a step of symbols is read as.
+
+    Attributes:
+        ids: Those that stand for ids, (V, E).
+        start: Those that stand for distances from the start, (P, E); None where there are none.
+        end: Likewise from the end.
+        ngrams: Those that stand for n-grams, (M, E); None where there are none.
+        keys: Their ids as the digits of numbers to the base V, ascending, int64 (M,).
+        orders: How many symbols n-grams are of.
+    """
+
+    ids: Tensor
+    start: Tensor | None = None
+    end: Tensor | None = None
+    ngrams: Tensor | None = None
+    keys: Tensor | None = None
+    orders: tuple[int, ...] = ()
+
+    def tables(self) -> list[Tensor]:
+        """Return all of them that there are."""
+        return [table for table in (self.ids, self.start, self.end, self.ngrams) if table is not None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +64,13 @@ class Parts:
 
     Attributes:
         encoder: One of torch's encoders.
-        vectors: The vectors that stand for ids, (V, E); None where steps are features.
+        vectors: What symbols are read as; None where steps are features.
         poolings: The names of the poolings, and their modules; none where states are wanted as they are.
         head: The last layer; None where pooled vectors are wanted.
     """
 
     encoder: nn.RNNBase
-    vectors: Tensor | None
+    vectors: Vectors | None
     poolings: tuple[tuple[str, nn.Module], ...] = ()
     head: nn.Linear | None = None
 
@@ -55,10 +84,14 @@ class Parts:
             2 if encoder.bidirectional else 1,
             encoder.hidden_size,
             encoder.input_size,
-            0 if self.vectors is None else self.vectors.shape[0],
+            *(0 if table is None else table.shape[0] for table in self._tables()),
             0 if self.head is None else self.head.out_features,
             tuple(name for name, _ in self.poolings),
         )
+
+    def _tables(self) -> tuple[Tensor | None, ...]:
+        vectors = self.vectors
+        return (None,) * 4 if vectors is None else (vectors.ids, vectors.start, vectors.end, vectors.ngrams)
 
     @property
     def state_size(self) -> int:
@@ -69,7 +102,7 @@ class Parts:
         """Return all weights, in the order in which the kernels name them: layers, vectors, poolings, head."""
         parameters: Any = self.encoder._parameters  # read directly, as a module's own look-up is slow
         found = [parameters[name] for names in self.encoder._all_weights for name in names]
-        found += [] if self.vectors is None else [self.vectors]
+        found += [] if self.vectors is None else self.vectors.tables()
         for name, module in self.poolings:
             if name == "attention":
                 attention: Any = module
@@ -86,7 +119,8 @@ def _shapes(sizes: Sizes) -> list[tuple[int, ...]]:
     for layer in range(sizes.layers):
         inputs = width if layer else sizes.input
         shapes += [(gates, inputs), (gates, hidden), (gates,), (gates,)] * sizes.directions
-    shapes += [(sizes.vectors, sizes.input)] if sizes.vectors else []
+    shapes += [(count, sizes.input) for count in (sizes.vectors, sizes.starts, sizes.ends) if count]
+    shapes += [(sizes.ngrams, sizes.input)] if sizes.ngrams else []
     for name in sizes.poolings:
         shapes += [(width, width), (width,), (1, width)] if name == "attention" else []
     return [*shapes, (sizes.classes, width * len(sizes.poolings)), (sizes.classes,)] if sizes.classes else shapes
@@ -111,7 +145,19 @@ class NativeModel:
         self.dtype = self.weights[0].dtype
         _check_shapes(self.sizes, self.weights, gradients)
         self.struct = _struct(self.sizes, self.weights, gradients)
+        if parts.vectors is not None and self.sizes.ngrams:
+            self._know_ngrams(parts.vectors)
         self.address = ctypes.addressof(self.struct)
+
+
+    def _know_ngrams(self, vectors: Vectors) -> None:
+        """Tell the kernels which n-grams have vectors."""
+        keys = vectors.keys
+        if keys is None or keys.shape != (self.sizes.ngrams,) or keys.dtype != torch.int64:
+            raise InvalidArgumentError(f"keys must be int64 of shape ({self.sizes.ngrams},), as many as n-grams.")
+        self._keys = keys.contiguous()  # kept for as long as the kernels may look
+        self.struct.ngram_key = self._keys.data_ptr()
+        self.struct.orders, self.struct.order = len(vectors.orders), (ctypes.c_int64 * MOST_NGRAM)(*vectors.orders)
 
 
 def _struct(sizes: Sizes, weights: Sequence[Tensor], gradients: Sequence[Tensor] | None) -> CModel:
@@ -124,19 +170,32 @@ def _struct(sizes: Sizes, weights: Sequence[Tensor], gradients: Sequence[Tensor]
 
     count, poolings = sizes.layers * sizes.directions, sizes.poolings
     directions = (CDirection * count)(*[CDirection(*take(4)) for _ in range(count)])
-    vectors = take(1) if sizes.vectors else (None, None)
+    embedding, start, end, ngram = (
+        take(1) if count else (None, None) for count in (sizes.vectors, sizes.starts, sizes.ends, sizes.ngrams)
+    )
     attentions = (CAttention * max(1, len(poolings)))(
         *[CAttention(*take(3)) if name == "attention" else CAttention() for name in poolings]
     )
+    head = take(2) if sizes.classes else (None,) * 4
     return CModel(
         CELLS[sizes.mode],
-        *sizes[1:7],
+        *sizes[1:6],
+        sizes.classes,
         len(poolings),
         (ctypes.c_int64 * MOST_POOLINGS)(*[POOLINGS[name] for name in poolings]),
-        *vectors,
-        *(take(2) if sizes.classes else (None,) * 4),
-        directions,
-        attentions,
+        *embedding,
+        *head,
+        starts=sizes.starts,
+        ends=sizes.ends,
+        start=start[0],
+        d_start=start[1],
+        end=end[0],
+        d_end=end[1],
+        ngrams=sizes.ngrams,
+        ngram=ngram[0],
+        d_ngram=ngram[1],
+        direction=directions,
+        attention=attentions,
     )
 
 

@@ -104,7 +104,8 @@ def _obstacles(model: Any) -> Iterator[str]:
         yield "autocast is on"
     if embedding is not None and model.vectors is None:
         yield "options of the embedding, such as max_norm, are left to torch"
-    if any(is_watched(module) for module in (encoder, embedding, features) if module is not None):
+    read = (embedding, features, model.position_vectors, model.ngram_vectors)
+    if any(is_watched(module) for module in (encoder, *read) if module is not None):
         yield "hooks or parametrizations of embedding or encoder are for torch to run"
     if library() is None:
         yield "the compiled kernels could not be loaded (see the warning)"
@@ -150,7 +151,7 @@ def _training_obstacles(model: Any, is_subclass: bool) -> Iterator[str]:
 def _weights(model: Any) -> list[Tensor]:
     """Return the weights that the kernels would read, but for the head's."""
     found = [*model.encoder._flat_weights, *model.pooling.parameters()]  # the former are what torch's own kernels read
-    return found if model.embedding is None else [*found, model.embedding.weight]
+    return found if model.vectors is None else [*found, *model.vectors.tables()]
 
 
 def _has_hooks(parameter: nn.Parameter) -> bool:

@@ -42,8 +42,9 @@ def run(
         starts,
         lengths.numpy(),
         None if dropout is None else dropout.keys.contiguous().numpy(),
-        (0, 0, 0, 0, 0, 0) if dropout is None else dropout.thresholds,
+        {} if dropout is None else dropout.fields(parts.sizes.vectors),
         truncate_steps,
+        owner=dropout,
     )
     weights = parts.weights()
     if dropout is not None and dropout.weights:

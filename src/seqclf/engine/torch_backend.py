@@ -6,8 +6,6 @@ layers (`run`) or one (`run_layer`), and gives back, in the order of the batch, 
 is finite and otherwise unspecified.
 """
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -17,14 +15,9 @@ from seqclf.engine.encoder import CellEncoder
 from seqclf.engine.plan import Backend
 from seqclf.engine.torch_kernels import Packed, Padded
 
-# What turns steps, ids (...) or features (..., F), into the vectors (..., E) that an encoder reads.
-Embed = Callable[[Tensor], Tensor]
-
-
 def encode(
     backend: Backend,
     encoder: nn.RNNBase | CellEncoder,
-    embed: Embed,
     inputs: Tensor | PackedSequence,
     lengths: Tensor,
     *,
@@ -37,8 +30,7 @@ def encode(
     Args:
         backend: What runs the layers.
         encoder: The encoder.
-        embed: What makes vectors of steps.
-        inputs: The steps, padded or packed, as the caller had them.
+        inputs: The vectors or features of the steps, (B, T, E) or packed.
         lengths: The true lengths.
         dropout: What is dropped; None is nothing.
         truncate_steps: Between windows of so many steps no gradient flows.
@@ -51,16 +43,15 @@ def encode(
         run = Packed(encoder, inputs, lengths)
     else:
         run = Padded(encoder, inputs, lengths, truncate_steps)
-    x = _run_layers(run, encoder.num_layers, embed, dropout)
+    x = _run_layers(run, encoder.num_layers, dropout)
     return run.last(x) if last_only else run.pad(x)
 
 
-def _run_layers(run: CellLoop | Packed | Padded, num_layers: int, embed: Embed, dropout: Dropout | None) -> Tensor:
+def _run_layers(run: CellLoop | Packed | Padded, num_layers: int, dropout: Dropout | None) -> Tensor:
     """Run all layers, with whatever is dropped before and between them."""
     if dropout is None:
-        return run.run(embed(run.inputs))
-    x = embed(dropout.drop_symbols(run.inputs, run.positions))
-    x = dropout.drop_inputs(x, run.positions)
+        return run.run(run.inputs)
+    x = dropout.drop_inputs(run.inputs, run.positions)
     if not dropout.acts_inside(num_layers):
         return run.run(x)
     for layer in range(num_layers):

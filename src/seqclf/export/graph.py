@@ -14,6 +14,7 @@ from seqclf.engine.weights import layer_weights
 from seqclf.errors import InvalidArgumentError
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.features import Features
+from seqclf.models.symbols import MOST_DISTANCES, NGramVectors, PositionVectors
 from seqclf.models.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling, SeveralPoolings
 
 _OPSET, _IR_VERSION = 18, 9  # of 2023, so that older runtimes take the file too
@@ -118,7 +119,7 @@ def _encode(nodes: Nodes, model: RNNClassifier) -> tuple[str, str, str]:
     is_real = nodes.add("Less", steps, ends)  # (B, T)
     at_least_one = nodes.add("Max", "lengths", nodes.constant(1, np.int64))
     lengths = nodes.add("Cast", at_least_one, to=TensorProto.INT32)
-    x = nodes.add("Transpose", _embed(nodes, model, is_real), perm=[1, 0, 2])
+    x = nodes.add("Transpose", _embed(nodes, model, is_real, steps), perm=[1, 0, 2])
     encoder = cast(nn.RNNBase, model.encoder)
     last = ""
     for layer in range(encoder.num_layers):
@@ -127,15 +128,58 @@ def _encode(nodes: Nodes, model: RNNClassifier) -> tuple[str, str, str]:
     return nodes.add("Transpose", x, perm=[1, 0, 2]), _join_directions(nodes, last, [1, 0, 2]), is_real
 
 
-def _embed(nodes: Nodes, model: RNNClassifier, is_real: str) -> str:
+def _embed(nodes: Nodes, model: RNNClassifier, is_real: str, steps: str) -> str:
     """Write what makes of the inputs the vectors that the encoder reads, (B, T, E)."""
     if model.embedding is not None:
         ids = nodes.add("Where", is_real, "inputs", nodes.constant(0, np.int64))
-        return nodes.add("Gather", nodes.constant(model.embedding.weight), ids)
+        x = nodes.add("Gather", nodes.constant(model.embedding.weight), ids)
+        if model.ngram_vectors is not None and len(model.ngram_vectors.keys):
+            for order in model.ngram_vectors.orders:
+                x = nodes.add("Add", x, _ngrams(nodes, model.ngram_vectors, ids, order))
+        return x if model.position_vectors is None else _add_positions(nodes, model.position_vectors, x, steps)
     real = nodes.add("Unsqueeze", is_real, nodes.integers(2))
     x = nodes.add("Where", real, "inputs", nodes.constant(0.0))
     assert model.features is not None
     return _prepare(nodes, model.features, x)
+
+
+def _ngrams(nodes: Nodes, ngrams: NGramVectors, ids: str, order: int) -> str:
+    """Write the vectors of the n-grams of one order that end at each step, (B, T, E); zeros for none that is known."""
+    keys, valid = "", ""
+    end = nodes.add("Slice", nodes.add("Shape", ids), nodes.integers(1), nodes.integers(2))
+    for back in range(order):  # the id so many steps before, 0 before the start
+        padded = nodes.add("Pad", ids, nodes.integers(0, back, 0, 0))
+        before = nodes.add("Slice", padded, nodes.integers(0), end, nodes.integers(1))
+        digit = nodes.add("Mul", before, nodes.constant(ngrams.vocab_size**back, np.int64))
+        is_there = nodes.add("Greater", before, nodes.constant(0, np.int64))
+        keys = nodes.add("Add", keys, digit) if back else digit
+        valid = nodes.add("And", valid, is_there) if back else is_there
+    count = len(ngrams.keys)
+    bits = count.bit_length()
+    table = np.full(1 << bits, np.iinfo(np.int64).max)
+    table[:count] = ngrams.keys.numpy()
+    known, row = nodes.constant(table, np.int64), nodes.add("Mul", keys, nodes.constant(0, np.int64))
+    for bit in reversed(range(bits)):  # how many keys are smaller, by halving what is left
+        step = nodes.constant(1 << bit, np.int64)
+        last = nodes.add("Gather", known, nodes.add("Add", row, nodes.constant((1 << bit) - 1, np.int64)))
+        smaller = nodes.add("Cast", nodes.add("Less", last, keys), to=TensorProto.INT64)
+        row = nodes.add("Add", row, nodes.add("Mul", smaller, step))
+    is_known = nodes.add("And", valid, nodes.add("Equal", nodes.add("Gather", known, row), keys))
+    row = nodes.add("Where", is_known, row, nodes.constant(count, np.int64))
+    rows = np.concatenate([ngrams.weight.detach().cpu().float().numpy(), np.zeros((1, ngrams.weight.shape[1]))])
+    return nodes.add("Gather", nodes.constant(rows), row)
+
+
+def _add_positions(nodes: Nodes, positions: PositionVectors, x: str, steps: str) -> str:
+    """Write the vectors of distances from start and end, added to x (B, T, E)."""
+    most = nodes.constant(MOST_DISTANCES - 1, np.int64)
+    if positions.start is not None:
+        x = nodes.add("Add", x, nodes.add("Gather", nodes.constant(positions.start), nodes.add("Min", steps, most)))
+    if positions.end is not None:
+        last = nodes.add("Sub", nodes.add("Unsqueeze", "lengths", nodes.integers(1)), nodes.constant(1, np.int64))
+        distance = nodes.add("Max", nodes.add("Sub", last, steps), nodes.constant(0, np.int64))
+        x = nodes.add("Add", x, nodes.add("Gather", nodes.constant(positions.end), nodes.add("Min", distance, most)))
+    return x
 
 
 def _prepare(nodes: Nodes, features: Features, x: str) -> str:

@@ -1,32 +1,51 @@
 """RNNClassifier: embed, encode, pool, and a linear head."""
 
+import inspect
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from typing_extensions import Self, Unpack
 
 from seqclf.cells.protocol import CellFactory
 from seqclf.cells.table import CellName, check_cell
 from seqclf.checks import check_choice, check_int, check_probability, check_seed
 from seqclf.data.dataset import SequenceDataset
+from seqclf.defaults import is_auto, model_options
 from seqclf.engine import recurrence
-from seqclf.engine.dropout import Dropout
+from seqclf.engine.dropout import Dropout, rarity_thresholds
 from seqclf.engine.encoder import CellEncoder, build_encoder
 from seqclf.engine.kernels import unknown_ids
-from seqclf.engine.parts import Parts
+from seqclf.engine.layout import Positions
+from seqclf.engine.parts import Parts, Vectors
 from seqclf.engine.plan import ExecutionName, ExecutionPlan, plan_forward, plan_inference, plan_training
 from seqclf.engine.torch_backend import encode
 from seqclf.errors import InvalidArgumentError
 from seqclf.forks import leave_lost_threads
 from seqclf.models.features import Features, MissingPolicy, warn_of_offsets
 from seqclf.models.inputs import EmptyPolicy, check_inputs, check_keys, check_width
-from seqclf.models.options import ModelOptions, check_classes, check_pooling, check_vocabulary, refuse_odds
+from seqclf.models.options import (
+    ModelOptions,
+    SymbolDropout,
+    check_classes,
+    check_pooling,
+    check_symbol_dropout,
+    check_vocabulary,
+    refuse_odds,
+)
 from seqclf.models.pooling import LastPooling, PoolingName, build_pooling, native_poolings, zero_padding
 from seqclf.models.stream import Stream
+from seqclf.models.symbols import (
+    NGramVectors,
+    PositionsName,
+    PositionVectors,
+    check_ngrams,
+    check_positions,
+    count_ngrams,
+)
 from seqclf.seeding import Draws
 from seqclf.vocabulary import Vocabulary
 
@@ -60,7 +79,9 @@ class RNNClassifier(nn.Module):
             features of the pooled vector before the head.
         input_dropout: The probability with which, in training, features of the embedded symbols, or of the inputs, are
             dropped.
-        symbol_dropout: The probability with which, in training, a symbol becomes the unknown symbol.
+        symbol_dropout: The probability with which, in training, a symbol becomes the unknown symbol; or `"rare"`: once
+            in 1 + n times for a symbol that the training data have n times, which `for_dataset` counts, so that rare
+            symbols teach what unknown ones mean.
         weight_dropout: The probability with which, in training, a weight from state to state is dropped: the same ones
             for the whole batch and all its steps. For built-in cells.
         recurrent_dropout: The probability with which, in training, a step does not see a feature of the state before:
@@ -72,6 +93,15 @@ class RNNClassifier(nn.Module):
             them, such as `("last", "max")`, side by side; or a module whose forward takes states
             (B, T, directions * H), zero behind the end of each sequence, and lengths, int64 (B,) on the CPU, and
             returns (B, S). S is the module's `output_size` where it has one, else directions * H.
+        positions: Whether a step of symbols is read with its distance from the `"start"`, the `"end"` or `"both"`, each
+            a vector that is added to the symbol's; distances of 127 and more share one. For sequences whose places have
+            a meaning, such as aligned windows.
+        ngrams: Of how many symbols, such as `(2, 3)`, n-grams are known: each that ends at a step adds a vector of its
+            own to the symbol's. `for_dataset` counts them in the training data.
+        ngram_min_freq: How often the training data must have an n-gram for it to get a vector; of more than 32,768 the
+            most frequent do.
+        ngram_dropout: The probability with which, in training, an n-gram is not seen.
+        num_ngrams: How many n-grams have a vector, which `for_dataset` finds out.
         execution: What runs the built-in cells: `"native"`, the library's compiled kernels; `"padded"` or `"packed"`,
             torch's own; or `"auto"`, the compiled ones wherever they can be used. `explain_execution` says which, and
             why. Answers differ by rounding only; from the compiled kernels a sequence gets the same bits in any batch.
@@ -92,6 +122,7 @@ class RNNClassifier(nn.Module):
         seed: The seed of the initial weights. None draws them from torch's global generator, as other modules do.
 
     Attributes:
+        chosen: The names of the options that `for_dataset` has chosen by the data.
         encoder: An `nn.LSTM`, `nn.GRU` or `nn.RNN` (batch first) for the built-in cells, so that weights go both ways
             with `load_state_dict`; a `CellEncoder` for others.
 
@@ -110,6 +141,8 @@ class RNNClassifier(nn.Module):
         True
     """
 
+    symbol_counts: Tensor | None
+
     def __init__(
         self,
         num_classes: int,
@@ -123,11 +156,16 @@ class RNNClassifier(nn.Module):
         bidirectional: bool = False,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
-        symbol_dropout: float = 0.0,
+        symbol_dropout: SymbolDropout = 0.0,
         weight_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         variational_dropout: bool = False,
         pooling: PoolingName | Sequence[PoolingName] | nn.Module = "last",
+        positions: PositionsName | None = None,
+        ngrams: int | Sequence[int] | None = None,
+        ngram_min_freq: int = 2,
+        ngram_dropout: float = 0.0,
+        num_ngrams: int = 0,
         execution: ExecutionName = "auto",
         truncate_steps: int | None = None,
         standardize: bool = False,
@@ -139,6 +177,7 @@ class RNNClassifier(nn.Module):
         seed: int | None = None,
     ) -> None:
         super().__init__()
+        self.chosen: tuple[str, ...] = ()
         check_cell(cell)
         self.num_classes = check_int("num_classes", num_classes)
         self.embedding_dim = check_int("embedding_dim", embedding_dim)
@@ -147,7 +186,7 @@ class RNNClassifier(nn.Module):
         self.bidirectional = bool(bidirectional)
         self.dropout = check_probability("dropout", dropout)
         self.input_dropout = check_probability("input_dropout", input_dropout)
-        self.symbol_dropout = check_probability("symbol_dropout", symbol_dropout)
+        self.symbol_dropout: SymbolDropout = check_symbol_dropout(symbol_dropout)
         self.weight_dropout = check_probability("weight_dropout", weight_dropout)
         self.recurrent_dropout = check_probability("recurrent_dropout", recurrent_dropout)
         self.variational_dropout = bool(variational_dropout)
@@ -159,6 +198,11 @@ class RNNClassifier(nn.Module):
         self.empty = check_choice("empty", empty, get_args(EmptyPolicy))
         self.cell: CellName | CellFactory = cell
         self.vocab_size, self.input_size = check_width(vocab_size, input_size)
+        self.positions = check_positions(positions)
+        self.ngrams = check_ngrams(ngrams, self.vocab_size)
+        self.ngram_min_freq = check_int("ngram_min_freq", ngram_min_freq)
+        self.ngram_dropout = check_probability("ngram_dropout", ngram_dropout)
+        self.num_ngrams = check_int("num_ngrams", num_ngrams, minimum=0)
         refuse_odds(vars(self))
         self.vocabulary = check_vocabulary(vocabulary, self.vocab_size)
         self.classes = check_classes(classes, self.num_classes)
@@ -173,8 +217,13 @@ class RNNClassifier(nn.Module):
         states_size = self.hidden_size * (2 if self.bidirectional else 1)
         self.embedding: nn.Embedding | None = None
         self.features: Features | None = None
+        self.position_vectors: PositionVectors | None = None
+        self.ngram_vectors: NGramVectors | None = None
+        counts = None if self.symbol_dropout != "rare" else torch.zeros(self.vocab_size or 0, dtype=torch.int64)
+        self.register_buffer("symbol_counts", counts)
         if self.vocab_size is not None:
             self.embedding = nn.Embedding(self.vocab_size, self.embedding_dim, padding_idx=0)
+            self._read_more_than_symbols(self.vocab_size)
             width = self.embedding_dim
         elif self.input_size is not None:
             self.features = Features(self.input_size, self.standardize, self.missing)
@@ -188,13 +237,22 @@ class RNNClassifier(nn.Module):
         self.pooling = pooling
         self.head = nn.Linear(getattr(pooling, "output_size", states_size), self.num_classes)
 
+    def _read_more_than_symbols(self, vocab_size: int) -> None:
+        """Make the vectors of distances and n-grams, as far as they are wanted."""
+        if self.positions is not None:
+            self.position_vectors = PositionVectors(self.positions, self.embedding_dim)
+        if self.ngrams is not None:
+            self.ngram_vectors = NGramVectors(self.ngrams, vocab_size, self.num_ngrams, self.embedding_dim)
+
     @classmethod
     def for_dataset(cls, dataset: SequenceDataset, **options: Unpack[ModelOptions]) -> Self:
         """Make a model that fits `dataset`, and remembers its vocabulary and classes.
 
         Args:
             dataset: The training data.
-            **options: Any argument of `RNNClassifier` other than sizes, vocabulary and classes.
+            **options: Any argument of `RNNClassifier` other than sizes, vocabulary and classes. What is not given, or
+                `"auto"`, is chosen by the data, as docs/defaults.md says: `model.config` tells all options, and
+                `model.chosen` which of them were chosen.
 
         Example:
             >>> from seqclf import RNNClassifier, SequenceDataset
@@ -202,25 +260,47 @@ class RNNClassifier(nn.Module):
             >>> model = RNNClassifier.for_dataset(train, cell="gru", hidden_size=200)
             >>> model.num_classes, model.vocab_size, model.classes
             (2, 10, ('Italian', 'Japanese'))
+            >>> model.config["hidden_size"], model.config["bidirectional"], "bidirectional" in model.chosen
+            (200, True, True)
         """
         if not isinstance(dataset, SequenceDataset):
             raise InvalidArgumentError(
                 f"dataset must be a SequenceDataset; got {type(dataset).__name__}. Make it with from_pairs."
             )
-        options.setdefault("channels_first", dataset.channels_first)
+        given = {name: value for name, value in options.items() if not is_auto(value)}
+        given.setdefault("channels_first", dataset.channels_first)
+        chosen = {name: value for name, value in model_options(dataset).items() if name not in given}
+        keys = cls._count_ngrams(dataset, {**given, **chosen})
+        if keys is not None:
+            given["num_ngrams"] = len(keys)
         model = cls(
             len(dataset.classes),
             vocab_size=None if dataset.vocabulary is None else len(dataset.vocabulary),
             input_size=dataset.input_size,
             vocabulary=dataset.vocabulary,
             classes=dataset.classes,
-            **options,
+            **given,
+            **chosen,
         )
+        model.chosen = tuple(chosen)
+        if keys is not None:
+            model.ngram_vectors.keys.copy_(keys)
+        if model.symbol_counts is not None:
+            model.symbol_counts.copy_(torch.bincount(dataset.sequences.values.long(), minlength=len(model.symbol_counts)))
         if model.features is not None:
             model.features.fit(dataset.sequences.values)
             if not model.standardize:
                 warn_of_offsets(dataset.sequences.values[:_LOOKED_AT])
         return model
+
+    @staticmethod
+    def _count_ngrams(dataset: SequenceDataset, options: dict[str, Any]) -> Tensor | None:
+        """Return the keys of the n-grams of training data that are to have vectors; None where none are wanted."""
+        if dataset.vocabulary is None:
+            return None
+        orders = check_ngrams(options.get("ngrams"), len(dataset.vocabulary))
+        least = check_int("ngram_min_freq", options.get("ngram_min_freq", 2))
+        return None if orders is None else count_ngrams(dataset.sequences, orders, len(dataset.vocabulary), least)
 
     def forward(
         self, inputs: Tensor | PackedSequence, lengths: Tensor | None = None, *, keys: Tensor | None = None
@@ -355,7 +435,12 @@ class RNNClassifier(nn.Module):
         if self.bidirectional:
             raise InvalidArgumentError(
                 "bidirectional must be False to classify prefixes as they grow; got True. "
-                "A backward direction starts at the end, which is not known yet."
+                "A backward direction starts at the end, which is not known yet. Make the model with bidirectional=False."
+            )
+        if self.positions in {"end", "both"}:
+            raise InvalidArgumentError(
+                f"positions must be None or 'start' to classify prefixes as they grow; got {self.positions!r}. "
+                "How far the end is, is not known yet. Make the model with positions='start'."
             )
         if not hasattr(self.pooling, "prefixes"):
             raise InvalidArgumentError(
@@ -392,13 +477,10 @@ class RNNClassifier(nn.Module):
             assert not isinstance(self.encoder, CellEncoder)
             pooling = (("last", self.pooling),) if last_only else ()
             return self._run_native(Parts(self.encoder, self.vectors, pooling), inputs, lengths, dropout)
-        if self.features is not None:
-            inputs = self.features(inputs, self.head.weight.dtype)
         return encode(
             plan.backend,
             self.encoder,
-            self._embed,
-            inputs,
+            self.read_steps(inputs, lengths, dropout),
             lengths,
             dropout=dropout,
             truncate_steps=self._truncation,
@@ -406,29 +488,53 @@ class RNNClassifier(nn.Module):
         )
 
     @property
-    def vectors(self) -> Tensor | None:
-        """The vectors (V, E) that stand for ids, where looking them up is all that the embedding does."""
+    def vectors(self) -> Vectors | None:
+        """The vectors that symbols are read as, where looking them up is all that the embedding does."""
         table = self.embedding
         if type(table) is not nn.Embedding or table.max_norm is not None or table.scale_grad_by_freq or table.sparse:
             return None
-        return table.weight if table.padding_idx == 0 else None
+        if table.padding_idx != 0:
+            return None
+        positions, ngrams = self.position_vectors, self.ngram_vectors
+        start, end = (None, None) if positions is None else (positions.start, positions.end)
+        if ngrams is None or not len(ngrams.keys):
+            return Vectors(table.weight, start, end)
+        return Vectors(table.weight, start, end, ngrams.weight, ngrams.keys, ngrams.orders)
 
-    def _embed(self, steps: Tensor) -> Tensor:
-        """Return the vectors (..., E) that the encoder reads: those that stand for ids (...), or the features."""
+    def read_steps(
+        self, inputs: Tensor | PackedSequence, lengths: Tensor, dropout: Dropout | None = None, first: int = 0
+    ) -> Tensor | PackedSequence:
+        """Return the vectors (B, T, E) that the encoder reads: those that stand for ids, or the features; or packed.
+
+        Of symbols and n-grams some are dropped; of the features of the vectors, none yet. `first` is the number of the
+        first step, where the others were read before.
+        """
+        if self.features is not None:
+            return self.features(inputs, self.head.weight.dtype)
         if self.embedding is None:
-            return steps
+            return inputs
+        if isinstance(inputs, PackedSequence) and (self.position_vectors is not None or self.ngram_vectors is not None):
+            inputs, _ = pad_packed_sequence(inputs, batch_first=True)
+        ids: Tensor = inputs.data if isinstance(inputs, PackedSequence) else inputs
+        positions = Positions.of_packed(inputs) if isinstance(inputs, PackedSequence) else Positions.of_padded(*ids.shape)
+        if dropout is not None:
+            ids = dropout.drop_symbols(ids, positions)
         try:
-            vectors: Tensor = self.embedding(steps)
+            vectors: Tensor = self.embedding(ids)
         except IndexError as error:
             raise unknown_ids(len(self.embedding.weight)) from error
-        return vectors
+        if self.ngram_vectors is not None:
+            rows = self.ngram_vectors.rows(ids)
+            vectors = vectors + self.ngram_vectors(rows if dropout is None else dropout.drop_ngrams(rows, positions))
+        if self.position_vectors is not None:
+            vectors = vectors + self.position_vectors(lengths, ids.shape[1], first)
+        return inputs._replace(data=vectors) if isinstance(inputs, PackedSequence) else vectors
 
     def _dropout_for(self, keys: Tensor | None, rows: int) -> Dropout | None:
         """Return what a forward call for `rows` sequences drops; None where it drops nothing."""
         if not self.training or not self.drops:
             return None
-        by_key = self.dropout or self.input_dropout or self.symbol_dropout or self.recurrent_dropout
-        if keys is None and not by_key:
+        if keys is None and not self.drops_by_key:
             keys = torch.zeros(rows, dtype=torch.int64)
         elif keys is None:
             keys = torch.randint(torch.iinfo(torch.int64).max, ()) + torch.arange(rows)  # one draw, for any batch size
@@ -436,14 +542,27 @@ class RNNClassifier(nn.Module):
 
     def new_dropout(self, keys: Tensor) -> Dropout:
         """Return what training drops of sequences with such keys, int64 (B,)."""
-        rates = (self.dropout, self.input_dropout, self.symbol_dropout, self.recurrent_dropout)
-        return Dropout(keys, *rates, self.weight_dropout, self.variational_dropout)
+        return Dropout(
+            keys,
+            rate=self.dropout,
+            inputs=self.input_dropout,
+            symbols=self.symbol_dropout if self.symbol_counts is None else rarity_thresholds(self.symbol_counts),
+            ngrams=self.ngram_dropout,
+            states=self.recurrent_dropout,
+            weights=self.weight_dropout,
+            variational=self.variational_dropout,
+        )
 
     @property
     def drops(self) -> bool:
         """Whether the model drops anything in training."""
-        by_key = self.dropout or self.input_dropout or self.symbol_dropout or self.recurrent_dropout
-        return bool(by_key or self.weight_dropout)
+        return bool(self.drops_by_key or self.weight_dropout)
+
+    @property
+    def drops_by_key(self) -> bool:
+        """Whether it drops anything that depends on the sequence."""
+        rates = (self.dropout, self.input_dropout, self.symbol_dropout, self.recurrent_dropout, self.ngram_dropout)
+        return any(rates)
 
     @property
     def device(self) -> torch.device:
@@ -452,12 +571,27 @@ class RNNClassifier(nn.Module):
 
     def extra_repr(self) -> str:
         """Return what torch shows of the model besides its layers."""
-        return f"{self.num_classes} classes, {self.num_parameters:,} parameters"
+        told = [f"{self.num_classes} classes", f"{self.num_parameters:,} parameters"]
+        if self.chosen:
+            told.append("chosen: " + ", ".join(f"{name}={self.config[name]!r}" for name in self.chosen))
+        return ", ".join(told)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All options of the model, by the names of the arguments; sizes too, but not its vocabulary and classes."""
+        pooling = self.pooling_names[0] if len(self.pooling_names) == 1 else self.pooling_names or self.pooling
+        own = {name: getattr(self, name) for name in OPTIONS}
+        return own | {"cell": self.cell, "pooling": pooling}
 
     @property
     def num_parameters(self) -> int:
         """The number of trainable weights."""
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
+
+
+# The arguments that are attributes of the same name; the others need a form of their own, or are not kept.
+_APART = ("self", "cell", "pooling", "classes", "vocabulary", "seed")
+OPTIONS = [name for name in inspect.signature(RNNClassifier.__init__).parameters if name not in _APART]
 
 
 def check_is_model(name: str, model: Any) -> None:

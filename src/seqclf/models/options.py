@@ -1,40 +1,49 @@
 """The options of a model: which there are, and which are at odds with each other."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from torch import nn
 
 from seqclf.cells.protocol import CellFactory
 from seqclf.cells.table import CellName
-from seqclf.checks import check_choice
+from seqclf.checks import check_choice, check_probability
+from seqclf.defaults import Auto
 from seqclf.engine.plan import ExecutionName
 from seqclf.errors import InvalidArgumentError
 from seqclf.models.features import MissingPolicy
 from seqclf.models.inputs import EmptyPolicy
 from seqclf.models.pooling import PoolingName
+from seqclf.models.symbols import PositionsName
 from seqclf.reading.columns import as_list
 from seqclf.vocabulary import Vocabulary
+
+
+SymbolDropout = float | Literal["rare"]
 
 
 class ModelOptions(TypedDict, total=False):
     """The arguments of `RNNClassifier` that a dataset does not determine."""
 
-    embedding_dim: int
-    cell: CellName | CellFactory
-    hidden_size: int
-    num_layers: int
-    bidirectional: bool
-    dropout: float
-    input_dropout: float
-    symbol_dropout: float
-    weight_dropout: float
-    recurrent_dropout: float
-    variational_dropout: bool
-    pooling: PoolingName | Sequence[PoolingName] | nn.Module
+    embedding_dim: int | Auto
+    cell: CellName | CellFactory | Auto
+    hidden_size: int | Auto
+    num_layers: int | Auto
+    bidirectional: bool | Auto
+    dropout: float | Auto
+    input_dropout: float | Auto
+    symbol_dropout: SymbolDropout | Auto
+    positions: PositionsName | Auto | None
+    ngrams: int | Sequence[int] | Auto | None
+    ngram_min_freq: int | Auto
+    ngram_dropout: float | Auto
+    weight_dropout: float | Auto
+    recurrent_dropout: float | Auto
+    variational_dropout: bool | Auto
+    pooling: PoolingName | Sequence[PoolingName] | nn.Module | Auto
     execution: ExecutionName
     truncate_steps: int | None
-    standardize: bool
+    standardize: bool | Auto
     missing: MissingPolicy
     channels_first: bool
     empty: EmptyPolicy
@@ -44,12 +53,16 @@ class ModelOptions(TypedDict, total=False):
 def refuse_odds(options: Mapping[str, Any]) -> None:
     """Raise where options are at odds with the kind of sequence or of cell."""
     has_features = options["input_size"] is not None
-    for_symbols = ("symbol_dropout", 0, "Use input_dropout.")
+    for_symbols = [
+        ("symbol_dropout", 0, "Use input_dropout."),
+        ("positions", None, "Add a feature that counts the steps."),
+        ("ngrams", None, "Measurements have none."),
+    ]
     for_features = [
         ("standardize", False, "Symbols have no scale."),
         ("missing", "error", "Symbols are never NaN."),
     ]
-    for name, default, remedy in [for_symbols] if has_features else for_features:
+    for name, default, remedy in for_symbols if has_features else for_features:
         if options[name] != default:
             kind = "float sequences" if has_features else "sequences of symbols"
             raise InvalidArgumentError(f"{name} must be {default!r} for {kind}; got {options[name]!r}. {remedy}")
@@ -58,6 +71,13 @@ def refuse_odds(options: Mapping[str, Any]) -> None:
             raise InvalidArgumentError(
                 f"{name} must be 0 for other cells than the built-in ones; got {options[name]!r}. Drop in the cell."
             )
+
+
+def check_symbol_dropout(rate: Any) -> SymbolDropout:
+    """Return the rate, or "rare"."""
+    if isinstance(rate, str):
+        return check_choice("symbol_dropout", rate, ("rare",))
+    return check_probability("symbol_dropout", rate)
 
 
 def check_pooling(pooling: Any) -> tuple[PoolingName, ...]:

@@ -12,6 +12,7 @@ from seqclf.checks import check_int
 from seqclf.engine.cell_loop import advance
 from seqclf.engine.kernels import NativeStream, Packed, softmax_
 from seqclf.errors import InvalidDataError
+from seqclf.models.symbols import MOST_ORDER
 from seqclf.modes import evaluating, has_modes, without_autocast
 from seqclf.reading.sequences import read_row
 
@@ -36,6 +37,7 @@ class Stream:
         self.length = 0
         self._state: Any = None
         self._pooled: Any = None
+        self._latest = torch.zeros(0, dtype=torch.int64)  # the ids read last
         self._known: Tensor | None = None  # the last known value of each feature
         self._native: NativeStream | None = None
         with without_autocast():
@@ -63,12 +65,20 @@ class Stream:
         """Take a step by torch: an id (1,), or a row of features ready for the encoder (1, E)."""
         model = self._model
         with evaluating(model) if has_modes(model) else nullcontext(), without_autocast():
-            x = given if model.embedding is None else model.embedding(given.to(model.device))
+            x = given if model.embedding is None else self._read_latest(given)
             states, self._state = advance(model.encoder, x, self._state)
             pooled, self._pooled = model.pooling.prefixes(states[:, None], self._pooled)
             logits: Tensor = model.head(pooled[0, 0]).cpu()
         found: npt.NDArray[np.floating[Any]] = (logits if logits.dtype == torch.float64 else logits.float()).numpy()
         return found
+
+    def _read_latest(self, latest: Tensor) -> Tensor:
+        """Return the vector (1, E) of the id that came last, (1,), with what those before it add."""
+        self._latest = torch.cat([self._latest, latest])[-MOST_ORDER:]
+        ids = self._latest[None].to(self._model.device)
+        first = self.length + 1 - len(self._latest)
+        vectors: Tensor = self._model.read_steps(ids, torch.tensor([ids.shape[1]]), first=first)[:, -1]
+        return vectors
 
     def _read_symbol(self, symbol: Any) -> Tensor:
         """Return the id of a symbol, (1,); where there is no vocabulary it is an id already."""

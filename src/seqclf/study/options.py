@@ -14,36 +14,43 @@ from typing import Any, TypeGuard
 import numpy as np
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from seqclf.checks import check_choice
+from seqclf.defaults import is_auto
 from seqclf.errors import InvalidArgumentError, did_you_mean
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.options import ModelOptions
-from seqclf.training.fit import DEFAULT_LEARNING_RATE, fit
+from seqclf.training.fit import fit
 
 Options = dict[str, Any]
 Grid = Mapping[str, Iterable[Any]] | Sequence[Mapping[str, Iterable[Any]]]
 
-_OPTIMIZERS = ("adamw", "adam", "sgd")
-_SCHEDULES = ("constant", "cosine", "one_cycle")
+_OPTIMIZERS = ("auto", "adamw", "adam", "sgd")
 
 # A study gives the seed apart, and the dataset says whether its channels came first.
 MODEL_OPTIONS = tuple(name for name in ModelOptions.__annotations__ if name not in {"seed", "channels_first"})
-FIT_OPTIONS = ("epochs", "batch_size", "clip_grad_norm", "class_weight", "label_smoothing", "early_stopping")
+FIT_OPTIONS = (
+    "epochs",
+    "batch_size",
+    "schedule",
+    "warmup",
+    "clip_grad_norm",
+    "class_weight",
+    "label_smoothing",
+    "early_stopping",
+)
 
 
 def _defaults() -> Options:
-    """Return every option with its default; those of the model and of `fit` are read from their signatures."""
-    model, training = (inspect.signature(function).parameters for function in (RNNClassifier.__init__, fit))
+    """Return every option with its default; those of `fit` are read from its signature."""
+    training = inspect.signature(fit).parameters
     return {
-        **{name: model[name].default for name in MODEL_OPTIONS},
+        **dict.fromkeys(MODEL_OPTIONS, "auto"),
         **{name: training[name].default for name in FIT_OPTIONS},
-        "optimizer": "adamw",
-        "learning_rate": DEFAULT_LEARNING_RATE,
+        "optimizer": "auto",
+        "learning_rate": "auto",
         "momentum": 0.0,
         "weight_decay": 0.01,
-        "schedule": "constant",
         "calibrate": False,
         "priors": None,
         "seed": 0,
@@ -139,9 +146,18 @@ def _stands_alone(value: Any) -> TypeGuard[FunctionType | type[Any]]:
     return "<" not in value.__qualname__  # as in <lambda> and <locals>
 
 
-def make_optimizer(options: Options) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
-    """Return what makes the optimiser from parameters."""
+def make_optimizer(options: Options) -> Callable[[Iterable[nn.Parameter]], Optimizer] | None:
+    """Return what makes the optimiser from parameters; None leaves it to `fit`, with all that it then chooses."""
     name = check_choice("optimizer", options["optimizer"], _OPTIMIZERS)
+    if name == "auto":
+        for other, default in (("momentum", 0.0), ("weight_decay", 0.01)):
+            if options[other] != default:
+                raise InvalidArgumentError(
+                    f"{other} must come with an optimizer; got {options[other]!r}. Pass, for instance, optimizer='adamw'."
+                )
+        return None
+    if is_auto(options["learning_rate"]):
+        raise InvalidArgumentError(f"learning_rate must come with optimizer={name!r}; got 'auto'. Pass a number.")
     for number in ("learning_rate", "weight_decay", "momentum"):
         value = options[number]
         if not (isinstance(value, int | float) and 0 <= value < math.inf):
@@ -155,16 +171,6 @@ def make_optimizer(options: Options) -> Callable[[Iterable[nn.Parameter]], Optim
         )
     kind = AdamW if name == "adamw" else Adam
     return lambda parameters: kind(parameters, **rates)
-
-
-def make_scheduler(options: Options, updates: int) -> Callable[[Optimizer], LRScheduler] | None:
-    """Return what makes the scheduler, to be stepped at each of `updates` updates, from the optimiser."""
-    schedule = check_choice("schedule", options["schedule"], _SCHEDULES)
-    if schedule == "one_cycle":
-        return lambda optimizer: OneCycleLR(optimizer, max_lr=options["learning_rate"], total_steps=updates)
-    if schedule == "cosine":
-        return lambda optimizer: CosineAnnealingLR(optimizer, T_max=updates)
-    return None
 
 
 def _check_grid(grid: Any) -> list[Mapping[str, Any]]:

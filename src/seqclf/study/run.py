@@ -1,6 +1,5 @@
 """One run of a study: train one model by its options, and measure it."""
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,10 +10,11 @@ import torch
 
 from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
+from seqclf.defaults import is_auto
 from seqclf.errors import InvalidArgumentError, TrainingError
 from seqclf.models.classifier import RNNClassifier
 from seqclf.persistence import describe_model, load
-from seqclf.study.options import FIT_OPTIONS, MODEL_OPTIONS, Options, make_optimizer, make_scheduler
+from seqclf.study.options import FIT_OPTIONS, MODEL_OPTIONS, Options, make_optimizer
 from seqclf.training.calibration import adjust_priors, calibrate
 from seqclf.training.evaluate import evaluate
 from seqclf.training.evaluation import Evaluation
@@ -113,7 +113,7 @@ def train_run(
     data = data.admitted(options)
     chosen = {name: options[name] for name in MODEL_OPTIONS}
     model = RNNClassifier.for_dataset(data.train, **chosen, seed=options["seed"])
-    epochs, batch_size = check_int("epochs", options["epochs"]), check_int("batch_size", options["batch_size"])
+    optimizer = make_optimizer(options)
     watcher, results, broken = _Watcher(data), {}, None
     start = time.perf_counter()
     try:
@@ -121,9 +121,8 @@ def train_run(
             model,
             data.train,
             validation_data=data.measured.get("validation"),
-            optimizer=make_optimizer(options),
-            scheduler=make_scheduler(options, epochs * math.ceil(len(data.train) / batch_size)),
-            scheduler_interval="step",
+            optimizer=optimizer,
+            learning_rate=options["learning_rate"] if optimizer is None else None,
             callbacks=[watcher],
             seed=options["seed"],
             device=device,
@@ -178,7 +177,8 @@ class _Watcher:
 
 def rehearse(options: Options, data: StudyData, *, device: str, to_be_saved: bool) -> None:
     """Do all that a run does on two sequences, so that what is wrong with its options shows before any work."""
-    check_int("epochs", options["epochs"])
+    if not is_auto(options["epochs"]):
+        check_int("epochs", options["epochs"])
     data = data.admitted(options)
     small = replace(
         data,

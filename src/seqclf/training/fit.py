@@ -10,18 +10,20 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from seqclf.checks import check_int, check_positive, check_probability, check_seed
+from seqclf.checks import check_int, check_positive, check_seed
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
+from seqclf.defaults import Auto
 from seqclf.errors import InvalidArgumentError
 from seqclf.files import PathLike
 from seqclf.forks import leave_lost_threads
 from seqclf.inference.predict import admit, check_is_dataset
 from seqclf.models.classifier import RNNClassifier, check_is_model
 from seqclf.modes import in_usual_modes
-from seqclf.progress import progress_bar
+from seqclf.progress import progress_bar, say
 from seqclf.seeding import Draws
 from seqclf.training.checkpoint import Checkpoint, Checkpoints
+from seqclf.training.config import TrainingConfig
 from seqclf.training.distributed import is_launched
 from seqclf.training.finite import check_weights
 from seqclf.training.history import History
@@ -29,13 +31,12 @@ from seqclf.training.interrupt import deferred_interrupts
 from seqclf.training.objective import Objective
 from seqclf.training.rehearsal import rehearse
 from seqclf.training.run import Callback, Run
+from seqclf.training.schedules import ScheduleName, make_scheduler
 from seqclf.training.stopping import BestSoFar, EarlyStopping
 from seqclf.training.trainer import SchedulerFactory, Trainer
 from seqclf.training.weights import ClassWeight, SampleWeight, class_weights, sample_weights
 
 __all__ = ["fit"]
-
-DEFAULT_LEARNING_RATE = 2e-3
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -46,19 +47,21 @@ def fit(
     train: SequenceDataset,
     *,
     validation_data: SequenceDataset | None = None,
-    epochs: int = 10,
+    epochs: int | Auto = "auto",
     initial_epoch: int = 0,
     batch_size: int = 32,
     max_tokens: int | None = None,
-    learning_rate: float | None = None,
+    learning_rate: float | Auto | None = "auto",
     optimizer: Optimizer | OptimizerFactory | None = None,
+    schedule: ScheduleName | Auto | None = "auto",
+    warmup: float | None = None,
     scheduler: LRScheduler | SchedulerFactory | None = None,
     scheduler_interval: Literal["epoch", "step"] | None = None,
-    clip_grad_norm: float | None = None,
+    clip_grad_norm: float | Auto | None = "auto",
     class_weight: ClassWeight | None = None,
     sample_weight: SampleWeight | None = None,
-    label_smoothing: float = 0.0,
-    early_stopping: EarlyStopping | None = None,
+    label_smoothing: float | Auto = "auto",
+    early_stopping: EarlyStopping | Auto | None = "auto",
     callbacks: Callback | Sequence[Callback] = (),
     seed: int = 0,
     device: torch.device | str = "auto",
@@ -69,6 +72,10 @@ def fit(
 ) -> History:
     """Train `model` on `train` by minimising the mean negative log-likelihood, and return what was measured.
 
+    What is `"auto"` is chosen by the data, as docs/defaults.md says; `history.config` tells what it was. With an
+    `optimizer` of one's own nothing is added: then `"auto"` is ten epochs, and no schedule, clipping, smoothing or early
+    stopping.
+
     Batches hold sequences of like lengths and come in a new random order each epoch. Validation runs after each epoch
     in eval mode and without gradients. The same model, data, arguments and seed give the same weights on the same
     machine; torch's global random state is left as it was.
@@ -76,7 +83,7 @@ def fit(
     With `checkpoint` the state of the run is written into a folder while it goes on: at the end of each epoch and every
     minute, or as a `Checkpoint` says. A run that was killed at any moment goes on with `resume=True` and the same
     arguments, and ends, on the same machine, with the same weights and measures bit for bit as one that was never
-    interrupted; only `seconds` differ. `epochs` may be changed. The first Ctrl-C writes the state and returns what was
+    interrupted; only `seconds` differ. `epochs` may be changed where no `schedule` goes by them. The first Ctrl-C writes the state and returns what was
     measured, `stopped_by` being `"interrupted"`; the second stops at once. What callbacks keep is not written.
 
     In processes that `torchrun` started, all train one model together: each has a share of every batch, and the result
@@ -86,17 +93,22 @@ def fit(
         model: The model. It is trained in place, and moved to `device`.
         train: The training data, encoded with the model's vocabulary.
         validation_data: What `val_loss` and `val_accuracy` are measured on.
-        epochs: How many times to go through the data, at most.
+        epochs: How many times to go through the data, at most. `"auto"` is 20, more for few data and fewer for very
+            many.
         initial_epoch: How many of these are done already, by calls before; this one makes the others. Each epoch has
             an order of batches and choices of dropout of its own, so a second call without it repeats those of the
             first.
         batch_size: How many sequences make one update.
         max_tokens: The most steps that a batch may hold, padding included: sequences times the length of the longest.
             Where that is less than `batch_size` sequences, fewer make the update. None is no limit.
-        learning_rate: The learning rate of the default optimiser; None is 0.002.
+        learning_rate: The learning rate of the default optimiser, where a schedule has its top; None is `"auto"`, 0.003.
         optimizer: A torch optimiser over the model's parameters, or a callable that makes one from them, with a
             learning rate of its own. None is AdamW with `learning_rate` and torch's other defaults.
-        scheduler: A torch scheduler over that optimiser, or a callable that makes one from it.
+        schedule: How the learning rate goes from the first update to the last: `"one_cycle"`, `"cosine"`, `"linear"`
+            or `"constant"`; None is constant.
+        warmup: The share of the updates in which the rate of a `schedule` rises first; None is 0.3 for `"one_cycle"`
+            and 0 for others.
+        scheduler: Another way to steer the learning rate, in place of `schedule`: A torch scheduler over that optimiser, or a callable that makes one from it.
             `ReduceLROnPlateau` is given `val_loss`, or `loss` where there are no validation data.
         scheduler_interval: Whether the scheduler steps after each `"epoch"` or each `"step"` (update). None is
             `"step"` for `OneCycleLR` and `CyclicLR`, which are made for that, and `"epoch"` for all others.
@@ -108,7 +120,8 @@ def fit(
             floats, are left out. The loss of a batch is divided by the sum of its weights, so only ratios count.
         label_smoothing: The part of each label that is spread evenly over all classes in the loss that is minimised
             (the measured losses stay plain), from 0 up to 1.
-        early_stopping: When to stop early; None is never.
+        early_stopping: When to stop early; None is never. `"auto"`, with validation data, is when their loss has not
+            become less for a third of the epochs, at least five; the model ends with its best weights.
         callbacks: What is called with an `EpochEnd` after each epoch: one callable or several. One that returns True
             ends the training; other values do nothing.
         seed: The seed of the order of the batches and of dropout.
@@ -141,30 +154,51 @@ def fit(
     """
     leave_lost_threads()
     check_is_model("model", model)
-    check_int("epochs", epochs, minimum=1 + check_int("initial_epoch", initial_epoch, minimum=0))
+    check_int("initial_epoch", initial_epoch, minimum=0)
     check_seed("seed", seed)
     train, own_weights, places = _admit_train(model, train, sample_weight)
     if validation_data is not None:
         validation_data = admit("validation_data", model, validation_data)
-    rule = _check_early_stopping(early_stopping, validation_data)
     check_weights(model)
     weights = class_weights(class_weight, train)
     sampler = BucketBatchSampler(train.sequences.sizes, batch_size, max_tokens=max_tokens, seed=seed)
+    config = TrainingConfig.of(
+        {
+            "epochs": epochs,
+            "learning_rate": learning_rate,
+            "optimizer": optimizer,
+            "schedule": schedule,
+            "warmup": warmup,
+            "scheduler": scheduler,
+            "clip_grad_norm": clip_grad_norm,
+            "label_smoothing": label_smoothing,
+            "early_stopping": early_stopping,
+        },
+        sampler,
+        initial_epoch=initial_epoch,
+        validates=validation_data is not None,
+    )
+    rule = _check_early_stopping(config.early_stopping, validation_data)
     model.to(resolve_device(device))
-    smoothing = check_probability("label_smoothing", label_smoothing)
-    objective = Objective(weights, smoothing, own_weights)
-    clip = None if clip_grad_norm is None else check_positive("clip_grad_norm", clip_grad_norm)
-    trainer = Trainer(model, _make_optimizer(optimizer, learning_rate, model), objective, clip, places)
+    objective = Objective(weights, config.label_smoothing, own_weights)
+    trainer = Trainer(
+        model, _make_optimizer(optimizer, config.learning_rate, model), objective, config.clip_grad_norm, places
+    )
+    if config.schedule is not None:
+        scheduler, scheduler_interval = make_scheduler(config.schedule, config.updates, config.warmup), "step"
     trainer.use_scheduler(scheduler, scheduler_interval)
     best = BestSoFar(rule) if rule else None
     run = Run(
-        trainer, sampler, train, validation_data, best, _as_callbacks(callbacks), Draws(seed), epoch=initial_epoch
+        trainer, sampler, train, validation_data, best, _as_callbacks(callbacks), Draws(seed), config, epoch=initial_epoch
     )
-    draws = rehearse(run, epochs)
+    draws = rehearse(run, config.epochs)
     checkpoints = _open_checkpoints(checkpoint, resume, run)
+    is_shown = progress and run.trainer.group.rank == 0
+    if is_shown and config.chosen:
+        say(f"fit: {config} (chosen; what is given is kept)")
     with (
         run.draws if draws else nullcontext(),
-        progress_bar(progress and run.trainer.group.rank == 0, "batch") as bar,
+        progress_bar(is_shown, "batch") as bar,
         deferred_interrupts(wanted=checkpoints is not None) as interruption,
         checkpoints or nullcontext(),
     ):
@@ -173,7 +207,7 @@ def fit(
         run.trainer.group.barrier()  # nobody may write while another still looks for checkpoints
         if dry_run:
             run.try_largest_batch()
-        return run.go(epochs, bar, checkpoints, interruption)
+        return run.go(config.epochs, bar, checkpoints, interruption)
 
 
 def _admit_train(
@@ -242,8 +276,7 @@ def resolve_device(device: torch.device | str) -> torch.device:
 
 def _make_optimizer(optimizer: Any, learning_rate: float | None, model: RNNClassifier) -> Optimizer:
     if optimizer is None:
-        rate = DEFAULT_LEARNING_RATE if learning_rate is None else check_positive("learning_rate", learning_rate)
-        return AdamW(model.parameters(), lr=rate, fused=True)
+        return AdamW(model.parameters(), lr=check_positive("learning_rate", learning_rate), fused=True)
     if learning_rate is not None:
         raise InvalidArgumentError(
             f"learning_rate must be None beside an optimizer, which has its own; got {learning_rate!r}. "

@@ -27,6 +27,7 @@ class History:
             unless the caller said otherwise; else None.
         stopped_by: `"epochs"` when all ran, `"early_stopping"`, `"callback"`, or `"interrupted"` by Ctrl-C, when the
             run is unfinished and its checkpoint serves to go on.
+        config: The options of the run by name; `"chosen"` are the names of those that were left to the rules.
 
     Example:
         >>> history = History()
@@ -41,6 +42,7 @@ class History:
     measures: dict[str, list[float]] = field(default_factory=dict)
     best_epoch: int | None = None
     stopped_by: str = "epochs"
+    config: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def append(self, values: Mapping[str, float]) -> None:
         """Add the values of one epoch; every epoch has the measures of the first.
@@ -74,7 +76,7 @@ class History:
         try:
             content: dict[str, Any] = json.loads(text)
             measures = {str(name): [float(value) for value in values] for name, values in content["measures"].items()}
-            history = cls(measures, content["best_epoch"], content["stopped_by"])
+            history = cls(measures, content["best_epoch"], content["stopped_by"], dict(content.get("config", {})))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidDataError(f"history must be JSON that History.to_json wrote; got {error!r}.") from None
         return history

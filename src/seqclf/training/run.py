@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
 from torch.optim import Optimizer
 
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
-from seqclf.models.classifier import RNNClassifier
-from seqclf.persistence import OPTIONS
+from seqclf.models.classifier import OPTIONS, RNNClassifier
 from seqclf.reading.plain import plain
+from seqclf.reading.sequences import warn
 from seqclf.seeding import Draws
 from seqclf.training.checkpoint import Checkpoints
+from seqclf.training.config import TrainingConfig
 from seqclf.training.distributed import Signals
 from seqclf.training.dry_run import try_largest_batch
 from seqclf.training.evaluate import evaluate_together
@@ -23,6 +25,9 @@ from seqclf.training.interrupt import Interruption
 from seqclf.training.steps import make_steps
 from seqclf.training.stopping import BestSoFar
 from seqclf.training.trainer import Trainer
+
+
+_LEAST_GAIN = 0.03  # of what the majority leaves open, below which training has come to nothing
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class Run:
         best: The best epoch up to now, where training is to stop early.
         callbacks: What is called after each epoch.
         draws: What the model draws from.
+        config: The options that it goes by.
         history: What was measured.
         epoch: The one that is under way, or comes next.
     """
@@ -77,6 +83,7 @@ class Run:
     best: BestSoFar | None
     callbacks: Sequence[Callback]
     draws: Draws
+    config: TrainingConfig
     history: History = field(default_factory=History)
     epoch: int = 0
 
@@ -87,6 +94,7 @@ class Run:
 
     def go(self, epochs: int, bar: Any, checkpoints: Checkpoints | None, interruption: Interruption) -> History:
         """Train up to so many epochs, and return what was measured."""
+        self.history.config = self.config.to_dict() | self._further_options()
         group = self.trainer.group
         group.copy_from_first(self.model)
 
@@ -117,10 +125,34 @@ class Run:
                     f"{checkpoints.folder}, and resume=True goes on from there.",
                     stacklevel=3,
                 )
+        if self.history.stopped_by != "interrupted":
+            self._warn_of_no_gain()
         if self.best and self.best.epoch >= 0:
             self.history.best_epoch = self.best.epoch
             self.best.restore(self.model)
         return self.history
+
+    def _warn_of_no_gain(self) -> None:
+        """Warn where the model has learned no more than which class is the most frequent."""
+        majority = float(torch.bincount(self.train.labels).max()) / len(self.train)
+        best = max(self.history.measures["accuracy"], default=1.0)
+        if majority < 1 and best - majority < _LEAST_GAIN * (1 - majority):
+            warn(
+                f"the training accuracy came to {best:.3f} at best, where always answering the most frequent class has "
+                f"{majority:.3f}: the model has learned next to nothing. Give it more epochs or another learning_rate, or see "
+                "dataset.report() for what the data hold."
+            )
+
+    def _further_options(self) -> dict[str, Any]:
+        """Return what was not left to the rules: what the history tells beside what was."""
+        scheduler = self.trainer.scheduler
+        return {
+            "optimizer": type(self.trainer.optimizer).__name__,
+            "scheduler": scheduler and type(scheduler).__name__,
+            "batch_size": self.sampler.batch_size,
+            "max_tokens": self.sampler.max_tokens,
+            "seed": self.sampler.seed,
+        }
 
     def try_largest_batch(self) -> None:
         """See whether memory holds the largest batch."""
@@ -162,6 +194,7 @@ class Run:
             "batch_size": sampler.batch_size,
             "max_tokens": sampler.max_tokens,
             "seed": sampler.seed,
+            "schedule": self.config.schedule and [self.config.schedule, self.config.warmup, self.config.updates],
             "scheduler": scheduler and [type(scheduler).__name__, trainer.interval, _plain(scheduler.state_dict())],
             "optimizer": [type(trainer.optimizer).__name__, groups],
             "clip_grad_norm": trainer.clip_grad_norm,

@@ -127,14 +127,11 @@ class NativeSteps:
         check_places(self._values, self._starts, self._lengths)  # once for all batches
         self._labels = train.labels.numpy()
         self._dropout = model.new_dropout(torch.zeros(0, dtype=torch.int64)) if model.drops else None
-        thresholds = (0,) * 6 if self._dropout is None else self._dropout.thresholds
-        names = ("symbols", "inputs", "layers", "states", "pooled")
         self._batch = CBatch(
             values=self._values.data_ptr(),
             value_type=value_type(self._values if model.features is None else model.head.weight),
             truncate=model.truncate_steps or 0,
-            variational=thresholds[5],
-            **{f"drop_{name}": threshold for name, threshold in zip(names, thresholds, strict=False)},
+            **({} if self._dropout is None else self._dropout.fields(model.vocab_size or 0)),
         )
         self._objective = CObjective(
             class_weight=None if objective.class_weights is None else objective.class_weights.data_ptr(),

@@ -1,7 +1,7 @@
 /* Dropout keyed by sequence: what is dropped is a function of key, place, step and feature. seqclf.models.dropout, in
    which it is explained, makes the same choices bit for bit. */
 
-enum { PLACE_SYMBOLS = 0, PLACE_INPUTS = 1, PLACE_POOLED = 2, PLACE_LAYERS = 1 << 8, PLACE_STATES = 1 << 20 };
+enum { PLACE_SYMBOLS = 0, PLACE_INPUTS = 1, PLACE_POOLED = 2, PLACE_NGRAMS = 3, PLACE_LAYERS = 1 << 8, PLACE_STATES = 1 << 20 };
 enum { UNKNOWN_SYMBOL = 1, DROPOUT_LEVELS = 1 << 16 };
 
 static const uint64_t golden = 0x9E3779B97F4A7C15u;

@@ -83,7 +83,7 @@ static int32_t NAME(token)(const NAME(Pass) *p, int64_t b, int64_t t, int64_t di
    side. */
 static int NAME(sweep)(NAME(Pass) *p, int64_t direction, int64_t count, const int64_t *places, Arena *arena) {
     const NAME(Weights) *w = p->weights;
-    int64_t W = w->W, G = w->gate_width, E = p->model->input, padded = NAME(pad)(w->directions * w->H), S = w->pooled_width;
+    int64_t W = w->W, G = w->gate_width, E = p->model->input, shares = !p->reads_vectors, padded = NAME(pad)(w->directions * w->H), S = w->pooled_width;
     int64_t *alive = TAKE(arena, int64_t, count);
     int32_t *row_of = TAKE(arena, int32_t, count), *parent = TAKE(arena, int32_t, count), *symbol = TAKE(arena, int32_t, count);
     REAL *gates = TAKE_REALS(arena, count * G), *hidden = TAKE_REALS(arena, count * (padded + 1));
@@ -103,16 +103,13 @@ static int NAME(sweep)(NAME(Pass) *p, int64_t direction, int64_t count, const in
         int64_t rows = 0, is_same = t > 0;
         int32_t last_before = -1;
         for (int64_t i = 0; i < there; i++) { /* one row for each distinct beginning */
-            int32_t before = t ? row_of[i] : 0, token = p->tokens ? NAME(token)(p, alive[i], t, direction) : 0;
-            if (!p->tokens || i == 0 || before != last_before || token != symbol[rows - 1]) {
+            int32_t before = t ? row_of[i] : 0, token = shares ? NAME(token)(p, alive[i], t, direction) : 0;
+            if (!shares || i == 0 || before != last_before || token != symbol[rows - 1]) {
                 parent[rows] = t ? before : (int32_t)rows;
                 is_same &= parent[rows] == rows;
                 symbol[rows] = token;
-                if (!p->tokens) {
-                    int64_t b = alive[i], at = direction ? p->batch.lengths[b] - 1 - t : t;
-                    memcpy(x + rows * p->input_width, (const REAL *)p->batch.values + (p->batch.starts[b] + at) * E,
-                           (size_t)E * sizeof(REAL));
-                }
+                if (!shares)
+                    NAME(read_step)(p, alive[i], direction ? p->batch.lengths[alive[i]] - 1 - t : t, x + rows * p->input_width);
                 rows++;
             }
             last_before = before;
@@ -126,8 +123,8 @@ static int NAME(sweep)(NAME(Pass) *p, int64_t direction, int64_t count, const in
         }
         const NAME(Layer) *first = &w->layer[direction];
         for (int64_t row = 0; row < rows; row++)
-            memcpy(gates + row * G, p->tokens ? first->table + symbol[row] * G : first->bias, (size_t)G * sizeof(REAL));
-        if (!p->tokens)
+            memcpy(gates + row * G, shares ? first->table + symbol[row] * G : first->bias, (size_t)G * sizeof(REAL));
+        if (!shares)
             NAME(product)(rows, w->spec->inputs * W, E, x, p->input_width, first->packed_ih[0], gates + w->spec->input_first * W, G, 1);
         NAME(advance)(w, direction, rows, t == 0, gates, level, hidden, hidden + count * padded);
         rows_before = rows;
@@ -210,7 +207,7 @@ static int NAME(pack)(const Model *model, Workspace *workspace, int threads, int
     if (!w) return OUT_OF_MEMORY;
     p->weights = w;
     p->packs = 1;
-    p->fills_table = full_table && model->vocab;
+    p->fills_table = full_table && model->vocab && !NAME(adds_vectors)(model);
     p->symbols = p->fills_table ? model->vocab : 0;
     p->vectors = (REAL *)model->embedding;
     if (!NAME(weights_room)(w, model, workspace->arenas[0], 0, p->symbols)) return OUT_OF_MEMORY;
@@ -251,7 +248,7 @@ static int NAME(infer)(const Workspace *packed_weights, const Batch *batch, cons
             for (int64_t d = 0; d < directions; d++) {
                 if (!(p->sorted[d] = TAKE(p->arenas[0], int64_t, B))) status = OUT_OF_MEMORY;
                 for (int64_t i = 0; i < B && !status; i++) p->sorted[d][i] = p->order[i];
-                if (p->tokens && B > 1 && !status) NAME(sort_sequences)(p, p->sorted[d], B, 0, d);
+                if (!p->reads_vectors && B > 1 && !status) NAME(sort_sequences)(p, p->sorted[d], B, 0, d);
             }
             if (!p->pooled || !p->logits) status = OUT_OF_MEMORY;
         }
@@ -267,9 +264,20 @@ static int NAME(infer)(const Workspace *packed_weights, const Batch *batch, cons
 
 typedef struct {
     NAME(Level) level;
-    REAL *gates, *hidden, *pooled, *logits;
-    int64_t length;
+    REAL *gates, *hidden, *pooled, *logits, *x;
+    int64_t length, latest[MOST_NGRAM]; /* the ids read last, the latest first */
 } NAME(Stream);
+
+/* Read the step that came last, as `read_step` does. */
+static void NAME(read_pushed)(const Model *model, const int64_t *latest, int64_t t, REAL *to) {
+    int64_t E = model->input;
+    memcpy(to, (const REAL *)model->embedding + latest[0] * E, (size_t)E * sizeof(REAL));
+    for (int64_t k = 0; k < model->orders; k++) {
+        int32_t row = t + 1 < model->order[k] ? -1 : NAME(find_ngram)(model, latest, model->order[k]);
+        if (row >= 0) NAME(add_vector)(model->ngram, row, E, to);
+    }
+    if (model->starts) NAME(add_vector)(model->start, NAME(distance_row)(t, model->starts), E, to);
+}
 
 /* Read one step more of a stream, whose state is in a workspace that was new: an id, or `step`, a row of features. */
 static int NAME(stream)(const Workspace *packed, Workspace *state, const void *step, int64_t id, void *logits) {
@@ -284,14 +292,18 @@ static int NAME(stream)(const Workspace *packed, Workspace *state, const void *s
         s->hidden = TAKE_REALS(arena, NAME(pad)(w->H) + 1);
         s->pooled = TAKE_REALS(arena, w->pooled_width);
         s->logits = TAKE_REALS(arena, w->padded_classes);
-        if (!s->gates || !s->hidden || !s->pooled || !s->logits || !NAME(take_level)(w, arena, 1, &s->level)) return OUT_OF_MEMORY;
+        s->x = TAKE_REALS(arena, w->model->input);
+        if (!s->gates || !s->x || !s->hidden || !s->pooled || !s->logits || !NAME(take_level)(w, arena, 1, &s->level)) return OUT_OF_MEMORY;
         state->pass = s;
     }
     const NAME(Layer) *first = &w->layer[0];
     const REAL *x = step;
     if (w->model->vocab) {
         if (id < 0 || id >= w->model->vocab) return UNKNOWN_ID;
-        x = (const REAL *)w->model->embedding + id * w->model->input;
+        memmove(s->latest + 1, s->latest, sizeof s->latest - sizeof s->latest[0]);
+        s->latest[0] = id;
+        NAME(read_pushed)(w->model, s->latest, s->length, s->x);
+        x = s->x;
     }
     memcpy(s->gates, first->bias, (size_t)w->gate_width * sizeof(REAL));
     NAME(product)(1, w->spec->inputs * w->W, w->model->input, x, 0, first->packed_ih[0],

@@ -9,6 +9,7 @@ enum { VALUES_UINT8, VALUES_INT16, VALUES_INT32, VALUES_INT64, VALUES_REAL };
 enum { UPDATE_NONE, UPDATE_SGD, UPDATE_ADAM, UPDATE_ADAMW };
 enum { OK = 0, OUT_OF_MEMORY = -1, UNKNOWN_ID = -2, NOT_FINITE = -3 };
 #define MOST_POOLINGS 8
+#define MOST_NGRAM 8 /* symbols of an n-gram, and orders of them */
 
 typedef struct { /* one direction of one layer, named as in torch.nn; d_: where its gradients go */
     const void *weight_ih, *weight_hh, *bias_ih, *bias_hh;
@@ -31,6 +32,14 @@ typedef struct {
     void *d_embedding;
     const void *head_weight, *head_bias;
     void *d_head_weight, *d_head_bias;
+    int64_t starts, ends; /* how many distances from the start, and from the end, have vectors of their own; 0: none */
+    const void *start, *end;
+    void *d_start, *d_end; /* (starts, E), (ends, E) */
+    int64_t orders, order[MOST_NGRAM]; /* of how many symbols n-grams are, ascending */
+    int64_t ngrams;          /* how many have a vector */
+    const int64_t *ngram_key; /* theirs, ascending: their ids as the digits of a number to the base `vocab` */
+    const void *ngram;
+    void *d_ngram; /* (ngrams, E) */
     const Direction *direction; /* [layer][direction] */
     const Attention *attention; /* one for each pooling; NULL where there is none */
 } Model;
@@ -43,7 +52,8 @@ typedef struct {
     int64_t truncate;    /* no gradient flows from a step that is a multiple of it to the one before; 0: never */
     const int64_t *keys; /* (B,): what dropout chooses by; NULL drops nothing */
     int64_t drop_symbols, drop_inputs, drop_layers, drop_states; /* thresholds out of 2^16 */
-    int64_t drop_pooled;
+    int64_t drop_pooled, drop_ngrams;
+    const int32_t *drop_symbol; /* (V,): for each symbol one of its own, in place of drop_symbols; or NULL */
     int64_t variational;
 } Batch;
 

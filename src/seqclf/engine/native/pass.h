@@ -56,6 +56,7 @@ typedef struct {
     REAL *vectors;                  /* theirs, (U, E) */
     int32_t *tokens;                /* (N,), sequence after sequence in the batch's order: which of the U */
     int64_t *first_token;              /* (B,) */
+    int32_t *ngram;                    /* (N, orders), as tokens: which of the n-grams ends there; -1 for none */
     int32_t *symbol[2];             /* by row, where a table is read */
     int32_t *reversed;              /* by row: the same step in the other direction, as a row of the group */
     int32_t *row_after, *row_before; /* rows of a group with one before them, and that one */

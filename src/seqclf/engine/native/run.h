@@ -1,5 +1,41 @@
 /* Whole passes: laying a batch out, and the regions of jobs that threads share. */
 
+/* Whether steps are read as sums of several vectors, so that a symbol alone does not say what the gates get. */
+static int NAME(adds_vectors)(const Model *model) { return model->orders || model->starts || model->ends; }
+
+/* Which n-gram the last `order` of some ids are, ids[0] being the latest; -1 if none that has a vector. */
+static int32_t NAME(find_ngram)(const Model *model, const int64_t *ids, int64_t order) {
+    int64_t key = 0, low = 0, high = model->ngrams;
+    for (int64_t i = order - 1; i >= 0; i--) {
+        if (ids[i] == 0) return -1; /* padding is part of none, and no digit to begin with */
+        key = key * model->vocab + ids[i];
+    }
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (model->ngram_key[middle] < key) low = middle + 1;
+        else high = middle;
+    }
+    return low < model->ngrams && model->ngram_key[low] == key ? (int32_t)low : -1;
+}
+
+/* Note the n-grams that end at step t of sequence b, ids[0] being its id; in training some are dropped. */
+static void NAME(note_ngrams)(NAME(Pass) *p, int64_t b, int64_t t, const int64_t *ids) {
+    const Model *model = p->model;
+    int32_t *to = p->ngram + (p->first_token[b] + t) * model->orders;
+    for (int64_t k = 0; k < model->orders; k++) {
+        to[k] = t + 1 < model->order[k] ? -1 : NAME(find_ngram)(model, ids, model->order[k]);
+        if (to[k] >= 0 && p->batch.keys && p->batch.drop_ngrams &&
+            !is_kept(choice_source(p->batch.keys[b], PLACE_NGRAMS, t, 0), k, p->batch.drop_ngrams))
+            to[k] = -1;
+    }
+}
+
+/* Whether training makes a symbol unknown. */
+static int NAME(drops_symbol)(const Batch *batch, int64_t b, int64_t t, int64_t id) {
+    int64_t threshold = batch->drop_symbol ? batch->drop_symbol[id] : batch->drop_symbols;
+    return batch->keys && threshold && !is_kept(choice_source(batch->keys[b], PLACE_SYMBOLS, t, 0), 0, threshold);
+}
+
 /* Read the ids of the batch, and number those that occur from 0 up; where a table has all, an id is its own number. */
 static int NAME(number_symbols)(NAME(Pass) *p, Arena *arena, int has_full_table) {
     const Batch *batch = &p->batch;
@@ -10,17 +46,22 @@ static int NAME(number_symbols)(NAME(Pass) *p, Arena *arena, int has_full_table)
     p->tokens = TAKE(arena, int32_t, N);
     p->first_token = TAKE(arena, int64_t, p->B);
     p->symbol_id = TAKE(arena, int64_t, N < vocab ? N : vocab);
+    if (p->model->orders && !(p->ngram = TAKE(arena, int32_t, N * p->model->orders))) return OUT_OF_MEMORY;
     if (!slots || !p->tokens || !p->first_token || !p->symbol_id) return OUT_OF_MEMORY;
     memset(slots, 0, sizeof(int32_t) * (size_t)size);
     int64_t token = 0;
     for (int64_t b = 0; b < p->B; b++) {
+        int64_t latest[MOST_NGRAM] = {0};
         p->first_token[b] = token;
         for (int64_t t = 0; t < batch->lengths[b]; t++) {
             int64_t id = id_at(batch, batch->starts[b] + t);
             if (id < 0 || id >= vocab) return UNKNOWN_ID;
-            if (batch->keys && batch->drop_symbols &&
-                !is_kept(choice_source(batch->keys[b], PLACE_SYMBOLS, t, 0), 0, batch->drop_symbols))
-                id = UNKNOWN_SYMBOL;
+            if (NAME(drops_symbol)(batch, b, t, id)) id = UNKNOWN_SYMBOL;
+            if (p->ngram) {
+                memmove(latest + 1, latest, sizeof latest - sizeof latest[0]);
+                latest[0] = id;
+                NAME(note_ngrams)(p, b, t, latest);
+            }
             if (has_full_table) {
                 p->tokens[token++] = (int32_t)id;
                 continue;
@@ -169,18 +210,41 @@ static int NAME(take_buffers)(NAME(Pass) *p, Arena *arena) {
     return complete ? OK : OUT_OF_MEMORY;
 }
 
-/* Read the inputs of a chunk's rows, where they are vectors: those of ids, or features; and drop some. */
+/* Add to a vector another, number `row` of a table. */
+static void NAME(add_vector)(const void *table, int64_t row, int64_t width, REAL *to) {
+    const REAL *from = (const REAL *)table + row * width;
+    for (int64_t j = 0; j < width; j++) to[j] += from[j];
+}
+
+/* The number of the vector for a distance: far ones share the last. */
+static int64_t NAME(distance_row)(int64_t distance, int64_t rows) { return distance < rows ? distance : rows - 1; }
+
+/* Read step t of sequence b where it is a vector: its features; or that of its id, to which those of the n-grams that end
+   there and of its distances from start and end are added, in this order. */
+static void NAME(read_step)(const NAME(Pass) *p, int64_t b, int64_t t, REAL *to) {
+    const Model *model = p->model;
+    int64_t E = model->input;
+    const REAL *from = (const REAL *)p->batch.values + (p->batch.starts[b] + t) * E;
+    int64_t token = model->vocab ? p->first_token[b] + t : 0;
+    if (model->vocab) from = (const REAL *)model->embedding + p->symbol_id[p->tokens[token]] * E;
+    memcpy(to, from, (size_t)E * sizeof(REAL));
+    for (int64_t k = 0; k < model->orders; k++) {
+        int32_t row = p->ngram[token * model->orders + k];
+        if (row >= 0) NAME(add_vector)(model->ngram, row, E, to);
+    }
+    if (model->starts) NAME(add_vector)(model->start, NAME(distance_row)(t, model->starts), E, to);
+    if (model->ends) NAME(add_vector)(model->end, NAME(distance_row)(p->batch.lengths[b] - 1 - t, model->ends), E, to);
+}
+
+/* Read the inputs of a chunk's rows, where they are vectors; and drop some. */
 static void NAME(read_inputs)(const NAME(Pass) *p, const NAME(Chunk) *chunk) {
     const NAME(Weights) *w = p->weights;
     int64_t E = w->model->input;
     for (int64_t t = 0; t < chunk->steps; t++)
         for (int64_t i = 0; i < chunk->alive[t]; i++) {
             int64_t b = p->order[chunk->first + i], row = chunk->start[t] + i;
-            int64_t place = p->batch.starts[b] + t;
             REAL *to = chunk->x0 + row * p->input_width;
-            const REAL *from = (const REAL *)p->batch.values + place * E;
-            if (w->model->vocab) from = (const REAL *)w->model->embedding + p->symbol_id[p->tokens[p->first_token[b] + t]] * E;
-            memcpy(to, from, (size_t)E * sizeof(REAL));
+            NAME(read_step)(p, b, t, to);
             if (p->batch.keys && p->batch.drop_inputs)
                 NAME(drop)(to, 0, E, choice_source(p->batch.keys[b], PLACE_INPUTS, t, p->batch.variational != 0),
                            p->batch.drop_inputs);
@@ -272,6 +336,15 @@ static void NAME(chunk_job)(void *context, int64_t job, int thread) {
     arena_release(arena, mark);
 }
 
+/* Make the gradients of all vectors zero, before those that occur get theirs. */
+static void NAME(clear_vectors)(const Model *model) {
+    size_t bytes = (size_t)model->input * sizeof(REAL);
+    memset(model->d_embedding, 0, (size_t)model->vocab * bytes);
+    if (model->starts) memset(model->d_start, 0, (size_t)model->starts * bytes);
+    if (model->ends) memset(model->d_end, 0, (size_t)model->ends * bytes);
+    if (model->orders) memset(model->d_ngram, 0, (size_t)model->ngrams * bytes);
+}
+
 static void NAME(gradient_job)(void *context, int64_t job, int thread) {
     NAME(Pass) *p = context;
     const NAME(Weights) *w = p->weights;
@@ -279,7 +352,7 @@ static void NAME(gradient_job)(void *context, int64_t job, int thread) {
     size_t mark = arena_mark(arena);
     int done;
     if (job == 0) {
-        if (p->model->vocab && p->group == 0) memset(p->model->d_embedding, 0, (size_t)(p->model->vocab * p->model->input) * sizeof(REAL));
+        if (p->model->vocab && p->group == 0) NAME(clear_vectors)(p->model);
         done = NAME(head_gradients)(p, arena);
     } else {
         int64_t pieces = NAME(pack_pieces)(w), piece = (job - 1) % pieces, block = (job - 1) / pieces % w->blocks;
@@ -299,6 +372,25 @@ static void NAME(vector_job)(void *context, int64_t job, int thread) {
     arena_release(arena, mark);
 }
 
+/* Add the gradient of a vector to row number `row` of a table. */
+static void NAME(add_gradient)(void *table, int64_t row, int64_t width, const REAL *from) {
+    REAL *to = (REAL *)table + row * width;
+    for (int64_t j = 0; j < width; j++) to[j] += from[j];
+}
+
+/* Share the gradient of a step that `read_step` has read with all vectors that were added up. */
+static void NAME(share_gradient)(const NAME(Pass) *p, int64_t b, int64_t t, const REAL *from) {
+    const Model *model = p->model;
+    int64_t E = model->input, token = p->first_token[b] + t, id = p->symbol_id[p->tokens[token]];
+    if (id) NAME(add_gradient)(model->d_embedding, id, E, from); /* the vector of the padding is no weight */
+    for (int64_t k = 0; k < model->orders; k++) {
+        int32_t row = p->ngram[token * model->orders + k];
+        if (row >= 0) NAME(add_gradient)(model->d_ngram, row, E, from);
+    }
+    if (model->starts) NAME(add_gradient)(model->d_start, NAME(distance_row)(t, model->starts), E, from);
+    if (model->ends) NAME(add_gradient)(model->d_end, NAME(distance_row)(p->batch.lengths[b] - 1 - t, model->ends), E, from);
+}
+
 /* The gradients of inputs that were vectors: added up for ids, put in their places for features. */
 static void NAME(scatter_inputs)(NAME(Pass) *p) {
     const Model *model = p->model;
@@ -313,9 +405,7 @@ static void NAME(scatter_inputs)(NAME(Pass) *p) {
                            (size_t)E * sizeof(REAL));
                     continue;
                 }
-                int64_t id = p->symbol_id[p->tokens[p->first_token[p->order[r]] + t]];
-                REAL *to = (REAL *)model->d_embedding + id * E;
-                for (int64_t j = 0; j < E && id; j++) to[j] += from[j]; /* the vector of the padding is no weight */
+                NAME(share_gradient)(p, p->order[r], t, from);
             }
         }
 }
@@ -339,7 +429,7 @@ static NAME(Pass) *NAME(new_pass)(Workspace *workspace, const Model *model, cons
 
 /* Lay a batch out, up to the symbols that it has; `packed` are weights that are ready, or NULL. */
 static int NAME(begin)(NAME(Pass) *p, const NAME(Weights) *packed) {
-    p->reads_vectors = !p->model->vocab || (p->batch.keys && p->batch.drop_inputs);
+    p->reads_vectors = !p->model->vocab || NAME(adds_vectors)(p->model) || (p->batch.keys && p->batch.drop_inputs);
     int status = NAME(lay_out)(p, p->arenas[0]);
     if (!status && p->model->vocab) status = NAME(number_symbols)(p, p->arenas[0], packed && packed->has_full_table);
     return status;
@@ -420,7 +510,7 @@ static int NAME(train)(const Model *model, const Batch *batch, const Objective *
     p->objective = objective;
     p->outputs = *outputs;
     p->keeps = p->goes_back = 1;
-    p->wants_inputs = model->vocab && batch->keys && batch->drop_inputs;
+    p->wants_inputs = model->vocab && (NAME(adds_vectors)(model) || (batch->keys && batch->drop_inputs));
     threads = team_begin(NAME(threads_for)(batch, model, workspace, threads));
     int status = NAME(prepare)(p, NULL, threads);
     if (!status) status = NAME(run_groups)(p, threads);
@@ -435,7 +525,8 @@ static int NAME(forward)(const Model *model, const Batch *batch, const Outputs *
     if (!p) return OUT_OF_MEMORY;
     p->outputs = *outputs;
     p->keeps = keeps;
-    p->wants_inputs = keeps && (wants_inputs || (model->vocab && batch->keys && batch->drop_inputs));
+    p->wants_inputs =
+        keeps && (wants_inputs || (model->vocab && (NAME(adds_vectors)(model) || (batch->keys && batch->drop_inputs))));
     threads = team_begin(NAME(threads_for)(batch, model, workspace, threads));
     int status = NAME(prepare)(p, NULL, threads);
     if (!status) status = NAME(run_groups)(p, threads);

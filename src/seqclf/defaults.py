@@ -1,0 +1,67 @@
+"""What `for_dataset` and `fit` choose where nothing is said: all rules, on one page.
+
+No rule knows a data set: each looks at what kind of sequences there are, how many, and how long. docs/defaults.md shows
+what every one of them brings on real data; benchmarks/defaults.py measures it anew.
+"""
+
+import math
+from typing import Any, Literal
+
+from seqclf.data.dataset import SequenceDataset
+
+Auto = Literal["auto"]  # "as the rules say", for any option that they choose
+
+LEARNING_RATE = 3e-3  # of AdamW, where one_cycle has its top
+FEWEST_UPDATES, USUAL_EPOCHS, MOST_UPDATES = 600, 20, 40_000
+FEWEST_EPOCHS, MOST_EPOCHS = 5, 300
+SHORTEST_SCHEDULE = 20  # updates, below which a schedule would be all ends
+
+
+def is_auto(value: Any) -> bool:
+    """Whether an option is left to the rules."""
+    return isinstance(value, str) and value == "auto"
+
+
+def model_options(data: SequenceDataset) -> dict[str, Any]:
+    """Return what suits a model of some training data, as arguments of `RNNClassifier`.
+
+    What a step says depends on both sides of it, and what matters may stand anywhere: both directions, and three
+    poolings. All of it learns by heart what it can: half of what the head sees is dropped, and some of the inputs, of
+    which measurements bear to lose less than vectors of symbols. Symbols that training saw rarely stand in, now and
+    then, for those that it never saw. Measurements are brought to one scale.
+    """
+    options: dict[str, Any] = {"bidirectional": True, "pooling": ("last", "mean", "max"), "dropout": 0.5}
+    if data.input_size is not None:
+        return options | {"input_dropout": 0.1, "standardize": True}
+    return options | {"input_dropout": 0.3, "symbol_dropout": "rare"}
+
+
+def training_options(updates_per_epoch: int, *, validates: bool) -> dict[str, Any]:
+    """Return what suits a run of `fit` with its own optimiser, as arguments of `fit`.
+
+    Args:
+        updates_per_epoch: How many batches the training data make.
+        validates: Whether there are validation data.
+    """
+    epochs = math.ceil(FEWEST_UPDATES / updates_per_epoch)
+    epochs = min(max(epochs, min(USUAL_EPOCHS, MOST_UPDATES // updates_per_epoch), FEWEST_EPOCHS), MOST_EPOCHS)
+    return {
+        "epochs": epochs,
+        "learning_rate": LEARNING_RATE,
+        "schedule": "one_cycle",
+        "clip_grad_norm": 1.0,
+        "label_smoothing": 0.1,
+        "patience": max(5, math.ceil(epochs / 3)) if validates else None,
+    }
+
+
+def plain_training_options() -> dict[str, Any]:
+    """Return what `fit` does beside an optimiser of the user's own: nothing that was not asked for."""
+    return {
+        "epochs": 10,
+        "learning_rate": None,
+        "schedule": None,
+        "clip_grad_norm": None,
+        "label_smoothing": 0.0,
+        "patience": None,
+    }
