@@ -27,6 +27,7 @@ from seqclf.plotting import plot_calibration, plot_confusion, plot_history, plot
 from seqclf.reading.folders import fold_ascii, read_folder
 from seqclf.reading.tables import read_table
 from seqclf.study import StudyResult, run_study
+from seqclf.training.baseline import linear_baseline
 from seqclf.training.calibration import adjust_priors, calibrate
 from seqclf.training.checkpoint import Checkpoint
 from seqclf.training.compare import compare
@@ -73,6 +74,7 @@ __all__ = [
     "export",
     "fit",
     "fold_ascii",
+    "linear_baseline",
     "load",
     "load_names",
     "pack_collate",

@@ -21,6 +21,7 @@ from typing import Any, get_args
 from seqclf._version import __version__
 from seqclf.cells.table import CellName
 from seqclf.checks import check_int
+from seqclf.data.baseline import can_fit
 from seqclf.data.dataset import SequenceDataset
 from seqclf.engine.library import describe_engine
 from seqclf.errors import InvalidArgumentError, InvalidDataError, SeqclfError, SeqclfWarning
@@ -28,17 +29,32 @@ from seqclf.export import export
 from seqclf.inference.predict import check_encodes, encode_for, predict_proba
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.inputs import EmptyPolicy
+from seqclf.models.symbols import PositionsName
 from seqclf.persistence import load, save
 from seqclf.reading.tables import Table
+from seqclf.training.baseline import linear_baseline
 from seqclf.training.calibration import calibrate
 from seqclf.training.evaluate import evaluate
 from seqclf.training.evaluation import Evaluation
-from seqclf.training.fit import DEFAULT_LEARNING_RATE, fit
+from seqclf.training.fit import fit
+from seqclf.training.schedules import ScheduleName
 from seqclf.training.stopping import EarlyStopping
 
 __all__ = ["main"]
 
-_OF_MODEL = ("cell", "hidden_size", "num_layers", "bidirectional", "dropout", "pooling", "empty", "seed")
+_OF_MODEL = (
+    "cell",
+    "hidden_size",
+    "num_layers",
+    "bidirectional",
+    "dropout",
+    "input_dropout",
+    "pooling",
+    "positions",
+    "ngrams",
+    "empty",
+)
+_OF_FIT = ("epochs", "learning_rate", "schedule", "label_smoothing")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -150,6 +166,9 @@ def _parser() -> argparse.ArgumentParser:
     measure = _command(commands, "evaluate", _evaluate, "measure a model on a table")
     measure.add_argument("model", help="the saved model")
     _add_table(measure)
+    measure.add_argument(
+        "--train", metavar="TABLE", help="what it was trained on, to show what a linear model makes of it"
+    )
 
     predict = _command(commands, "predict", _predict, "print a label for each sequence, or for each line of stdin")
     predict.add_argument("model", help="the saved model")
@@ -175,26 +194,39 @@ def _parser() -> argparse.ArgumentParser:
 def _add_train(commands: Any) -> None:
     train = _command(commands, "train", _train, "train a model on a table, and save it")
     _add_table(train)
-    default = "default: %(default)s"
     train.add_argument("--output", required=True, type=Path, help="where to save the model (.safetensors)")
-    train.add_argument("--test-size", type=float, default=0.2, help=f"the part to test on, 0 for none ({default})")
-    train.add_argument("--cell", default="lstm", choices=get_args(CellName), help=default)
-    train.add_argument("--hidden-size", type=int, default=128, help=default)
-    train.add_argument("--num-layers", type=int, default=1, help=default)
-    train.add_argument("--bidirectional", action="store_true", help="read both ways")
-    train.add_argument("--dropout", type=float, default=0.0, help=default)
-    train.add_argument("--pooling", nargs="+", default=["last"], help="last, mean, max, attention, or several")
-    empty = f"what to do with empty sequences ({default}): zero classifies a vector of zeros, skip leaves them out"
-    train.add_argument("--empty", default="error", choices=get_args(EmptyPolicy), help=empty)
-    train.add_argument("--epochs", type=int, default=20, help=f"the most epochs ({default})")
-    train.add_argument("--batch-size", type=int, default=32, help=default)
-    train.add_argument("--learning-rate", type=float, default=DEFAULT_LEARNING_RATE, help=f"of AdamW ({default})")
+    train.add_argument(
+        "--test-size", type=float, default=0.2, help="the part to test on, 0 for none (default: %(default)s)"
+    )
+    _add_options(train)
     patience = "keep a tenth apart, stop after so many epochs without a better loss on it, and calibrate on it"
     train.add_argument("--patience", type=int, help=patience)
     train.add_argument("--balanced", action="store_true", help="let all classes count the same")
-    train.add_argument("--seed", type=int, default=0, help=default)
+    train.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     train.add_argument("--quiet", action="store_true", help="show no progress")
     train.add_argument("--checkpoint", help="a folder; the same command goes on there if it was cut off")
+
+
+def _add_options(train: argparse.ArgumentParser) -> None:
+    """Add those of the model and of training that the rules choose where they are not given."""
+    train.set_defaults(**dict.fromkeys((*_OF_MODEL, *_OF_FIT), "auto"))
+    train.add_argument("--cell", choices=get_args(CellName), help="default: lstm")
+    train.add_argument("--hidden-size", type=int, help="default: 128")
+    train.add_argument("--num-layers", type=int, help="default: 1")
+    both = "read both ways, or with --no-bidirectional forwards only (default: both ways)"
+    train.add_argument("--bidirectional", action=argparse.BooleanOptionalAction, help=both)
+    train.add_argument("--dropout", type=float, help="default: chosen by the data, as all options without a default")
+    train.add_argument("--input-dropout", type=float, help="the share of the features of inputs that are dropped")
+    train.add_argument("--pooling", nargs="+", help="last, mean, max, attention, or several")
+    train.add_argument("--positions", choices=get_args(PositionsName), help="what distances from the ends are read")
+    train.add_argument("--ngrams", type=int, nargs="+", metavar="N", help="n-grams that are read, such as 2 3")
+    empty = "what to do with empty sequences (default: error): zero classifies a vector of zeros, skip leaves them out"
+    train.add_argument("--empty", choices=get_args(EmptyPolicy), help=empty)
+    train.add_argument("--epochs", type=int, help="the most epochs (default: by the number of sequences)")
+    train.add_argument("--batch-size", type=int, default=32, help="default: %(default)s")
+    train.add_argument("--learning-rate", type=float, help="of AdamW (default: 0.003)")
+    train.add_argument("--schedule", choices=get_args(ScheduleName), help="of the learning rate (default: one_cycle)")
+    train.add_argument("--label-smoothing", type=float, help="the share of each label that all classes get")
 
 
 def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], what: str) -> argparse.ArgumentParser:
@@ -256,26 +288,26 @@ def _with_lines(message: str, table: str, lines: list[int]) -> str:
 
 def _train(arguments: argparse.Namespace) -> None:
     _check_output(arguments.output)
-    data = _read(arguments, arguments.table, allow_empty=arguments.empty != "error")
+    data = _read(arguments, arguments.table, allow_empty=arguments.empty not in {"auto", "error"})
     train, test = (data, None) if not arguments.test_size else data.split(arguments.test_size, seed=arguments.seed)
+    data_of_training = train
     validation = early_stopping = None
     if arguments.patience is not None:
         early_stopping = EarlyStopping(patience=arguments.patience)
         train, validation = train.split(0.1, seed=arguments.seed)
-    model = RNNClassifier.for_dataset(train, **{name: getattr(arguments, name) for name in _OF_MODEL})
+    model = RNNClassifier.for_dataset(train, seed=arguments.seed, **_given(arguments, _OF_MODEL))
     history = fit(
         model,
         train,
         validation_data=validation,
-        epochs=arguments.epochs,
         batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
         class_weight="balanced" if arguments.balanced else None,
         early_stopping=early_stopping,
         seed=arguments.seed,
         checkpoint=arguments.checkpoint,
         resume=arguments.checkpoint is not None,
         progress=not arguments.quiet,
+        **_given(arguments, _OF_FIT),
     )
     if history.stopped_by == "interrupted":
         raise KeyboardInterrupt
@@ -284,7 +316,16 @@ def _train(arguments: argparse.Namespace) -> None:
     save(model, arguments.output)
     print(f"{train!r}, {history!r}; saved as {arguments.output}", file=sys.stderr)
     if test is not None:
-        _print_evaluation(evaluate(model, test), as_json=arguments.json)
+        _print_evaluation(evaluate(model, test), as_json=arguments.json, linear=_linear(data_of_training, test))
+
+
+def _given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in names}
+
+
+def _linear(train: SequenceDataset, test: SequenceDataset) -> Evaluation | None:
+    """Return what a linear model comes to, where it can be had."""
+    return linear_baseline(train, test) if can_fit() else None
 
 
 def _check_output(path: Path) -> None:
@@ -305,17 +346,26 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         classes=range(model.num_classes) if model.classes is None else model.classes,
         allow_empty=model.empty != "error",
     )
-    _print_evaluation(evaluate(model, data), as_json=arguments.json)
+    linear = None
+    if arguments.train is not None:
+        known = _read(arguments, arguments.train, vocabulary=data.vocabulary, classes=data.classes)
+        linear = linear_baseline(known, data)
+    _print_evaluation(evaluate(model, data), as_json=arguments.json, linear=linear)
 
 
-def _print_evaluation(result: Evaluation, *, as_json: bool) -> None:
+def _print_evaluation(result: Evaluation, *, as_json: bool, linear: Evaluation | None) -> None:
+    """Print what was measured, with a linear model beside it where there is one."""
     if as_json:
-        print(json.dumps(result.to_dict() | {"calibration_error": result.calibration_error()}))
+        more = {} if linear is None else {"linear_accuracy": linear.accuracy, "linear_loss": linear.loss}
+        print(json.dumps(result.to_dict() | {"calibration_error": result.calibration_error()} | more))
         return
     interval = result.interval()
     print(
         f"accuracy   {result.accuracy:.3f} ({interval.low:.3f} to {interval.high:.3f}), majority {result.majority:.3f}"
     )
+    if linear is not None:
+        verdict = "" if linear.accuracy <= result.accuracy else ", which is better: it may be all that these data need"
+        print(f"linear     {linear.accuracy:.3f} by a linear model on the same data{verdict}")
     print(f"macro F1   {result.macro_f1:.3f}")
     print(f"loss       {result.loss:.4f}")
     width = max(len(str(label)) for label in result.classes)

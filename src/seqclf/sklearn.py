@@ -17,15 +17,18 @@ from seqclf.cells.protocol import CellFactory
 from seqclf.cells.table import CellName
 from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
+from seqclf.defaults import Auto
 from seqclf.errors import InvalidArgumentError, InvalidDataError, MissingDependencyError
 from seqclf.inference.logits import compute_logits
 from seqclf.inference.predict import encode_for, predict_proba
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.pooling import PoolingName
+from seqclf.models.symbols import PositionsName
 from seqclf.reading.columns import as_list
 from seqclf.reading.plain import is_missing, plain
 from seqclf.reading.sequences import read_sequences
 from seqclf.training.fit import OptimizerFactory, fit
+from seqclf.training.schedules import ScheduleName
 from seqclf.training.stopping import EarlyStopping
 from seqclf.training.weights import SampleWeight, sample_weights
 from seqclf.vocabulary import Vocabulary
@@ -43,12 +46,23 @@ except ImportError as error:
 __all__ = ["SequenceClassifier"]
 
 # The arguments that go to RNNClassifier, or to fit, as they are.
-_OF_MODEL = ("cell", "embedding_dim", "hidden_size", "num_layers", "bidirectional", "dropout", "pooling")
+_OF_MODEL = (
+    "cell",
+    "embedding_dim",
+    "hidden_size",
+    "num_layers",
+    "bidirectional",
+    "dropout",
+    "pooling",
+    "positions",
+    "ngrams",
+)
 _OF_FIT = (
     "epochs",
     "batch_size",
     "learning_rate",
     "optimizer",
+    "schedule",
     "class_weight",
     "label_smoothing",
     "clip_grad_norm",
@@ -66,20 +80,24 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     `CalibratedClassifierCV` work as with any classifier.
 
     Args:
-        cell: As for `RNNClassifier`, and so are `embedding_dim`, `hidden_size`, `num_layers`, `bidirectional`,
-            `dropout` and `pooling`.
+        cell: As for `RNNClassifier.for_dataset`, and so are `embedding_dim`, `hidden_size`, `num_layers`,
+            `bidirectional`, `dropout`, `pooling`, `positions` and `ngrams`: what is `"auto"` is chosen by the data.
         embedding_dim: The size of the vectors that stand for symbols.
         hidden_size: The size of the state.
         num_layers: The number of layers.
         bidirectional: Whether each layer also reads backwards.
         dropout: The probability with which outputs between layers and pooled features are dropped in training.
         pooling: What makes one vector of the states.
+        positions: Which distances from the ends are read.
+        ngrams: Of how many symbols n-grams are known.
         min_freq: How often a symbol must occur in training to get an id of its own.
-        epochs: As for `fit`, and so are `batch_size`, `class_weight`, `label_smoothing`, `clip_grad_norm` and `device`.
+        epochs: As for `fit`, and so are `batch_size`, `schedule`, `class_weight`, `label_smoothing`, `clip_grad_norm`
+            and `device`: what is `"auto"` is chosen by the data.
         batch_size: How many sequences make one update.
-        learning_rate: The learning rate of AdamW; None is that of `fit`.
+        learning_rate: The learning rate of AdamW.
         optimizer: A callable that makes another optimiser from the model's parameters, with a learning rate of its
-            own; `learning_rate` must then be None.
+            own; `learning_rate` must then be left alone.
+        schedule: How the learning rate goes, by name.
         class_weight: The weight of each class: `"balanced"`, or a mapping from labels.
         label_smoothing: The part of each label that is spread over all classes.
         clip_grad_norm: The largest norm of the gradient.
@@ -111,21 +129,24 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     def __init__(
         self,
         *,
-        cell: CellName | CellFactory = "lstm",
-        embedding_dim: int = 64,
-        hidden_size: int = 128,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        dropout: float = 0.0,
-        pooling: PoolingName | Sequence[PoolingName] | nn.Module = "last",
+        cell: CellName | CellFactory | Auto = "auto",
+        embedding_dim: int | Auto = "auto",
+        hidden_size: int | Auto = "auto",
+        num_layers: int | Auto = "auto",
+        bidirectional: bool | Auto = "auto",
+        dropout: float | Auto = "auto",
+        pooling: PoolingName | Sequence[PoolingName] | nn.Module | Auto = "auto",
+        positions: PositionsName | Auto | None = "auto",
+        ngrams: int | Sequence[int] | Auto | None = "auto",
         min_freq: int = 1,
-        epochs: int = 10,
+        epochs: int | Auto = "auto",
         batch_size: int = 32,
-        learning_rate: float | None = None,
+        learning_rate: float | Auto | None = "auto",
         optimizer: OptimizerFactory | None = None,
+        schedule: ScheduleName | Auto | None = "auto",
         class_weight: Any = None,
-        label_smoothing: float = 0.0,
-        clip_grad_norm: float | None = None,
+        label_smoothing: float | Auto = "auto",
+        clip_grad_norm: float | Auto | None = "auto",
         early_stopping: EarlyStopping | None = None,
         validation_fraction: float = 0.1,
         random_state: Any = 0,
@@ -141,11 +162,14 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.bidirectional = bidirectional
         self.dropout = dropout
         self.pooling = pooling
+        self.positions = positions
+        self.ngrams = ngrams
         self.min_freq = min_freq
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.optimizer = optimizer
+        self.schedule = schedule
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         self.clip_grad_norm = clip_grad_norm

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from seqclf.data.baseline import can_fit, linear_probabilities
 from seqclf.data.duplicates import duplicate_groups
 from seqclf.data.ragged import Ragged, concatenate
 from seqclf.errors import InvalidArgumentError, InvalidDataError
@@ -82,6 +83,8 @@ class DataReport:
         length_outliers: The indices of sequences whose length is an outlier: more than three times the distance
             between the quartiles above the upper or below the lower one.
         leakage: How much of the other dataset occurs in this one, where one was given.
+        linear: The accuracy on the other dataset of a linear model that is trained on this one, as `linear_baseline`
+            has it; None where there is no other, or no scikit-learn.
 
     Example:
         >>> from seqclf import SequenceDataset
@@ -112,6 +115,7 @@ class DataReport:
     length_quartiles: tuple[float, ...]
     length_outliers: tuple[int, ...]
     leakage: Leakage | None = None
+    linear: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return all figures as strings, numbers, lists and dicts alone, ready for JSON."""
@@ -166,6 +170,8 @@ class DataReport:
                 facts.append(
                     ("unseen", f"{other.unseen_steps:,} steps of the other set are symbols that never occur here")
                 )
+        if self.linear is not None:
+            facts.append(("linear", f"{_percent(self.linear)} is the accuracy of a linear model on the other set"))
         return facts
 
 
@@ -208,7 +214,13 @@ def build_report(dataset: LabelledSequences, other: LabelledSequences | None) ->
         length_quartiles=tuple(quartiles.tolist()),
         length_outliers=tuple(np.flatnonzero(far).tolist()),
         leakage=None if other is None else _leakage(dataset, other),
+        linear=None if other is None or not can_fit() else _linear_accuracy(dataset, other),
     )
+
+
+def _linear_accuracy(dataset: LabelledSequences, other: LabelledSequences) -> float | None:
+    predictions = linear_probabilities(dataset, other).argmax(1)
+    return float((predictions == other.labels.numpy()).mean()) if len(other) else None
 
 
 def _leakage(dataset: LabelledSequences, other: LabelledSequences) -> Leakage:

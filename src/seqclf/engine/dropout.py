@@ -59,7 +59,11 @@ class Dropout:
         rates |= {"ngrams": self.ngrams} | ({} if isinstance(self.symbols, Tensor) else {"symbols": self.symbols})
         found = {f"drop_{name}": _threshold(rate) if rate else 0 for name, rate in rates.items()}
         if isinstance(self.symbols, Tensor):
-            if self.symbols.shape != (num_ids,) or self.symbols.dtype != torch.int32 or not self.symbols.is_contiguous():
+            if (
+                self.symbols.shape != (num_ids,)
+                or self.symbols.dtype != torch.int32
+                or not self.symbols.is_contiguous()
+            ):
                 raise InvalidArgumentError(f"thresholds must be int32, one for each of {num_ids} symbols.")
             found["drop_symbol"] = self.symbols.data_ptr()
         return found | {"variational": int(self.variational)}

@@ -149,7 +149,6 @@ class NativeModel:
             self._know_ngrams(parts.vectors)
         self.address = ctypes.addressof(self.struct)
 
-
     def _know_ngrams(self, vectors: Vectors) -> None:
         """Tell the kernels which n-grams have vectors."""
         keys = vectors.keys

@@ -15,6 +15,7 @@ from seqclf.engine.encoder import CellEncoder
 from seqclf.engine.plan import Backend
 from seqclf.engine.torch_kernels import Packed, Padded
 
+
 def encode(
     backend: Backend,
     encoder: nn.RNNBase | CellEncoder,

@@ -14,8 +14,8 @@ from seqclf.engine.weights import layer_weights
 from seqclf.errors import InvalidArgumentError
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.features import Features
-from seqclf.models.symbols import MOST_DISTANCES, NGramVectors, PositionVectors
 from seqclf.models.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling, SeveralPoolings
+from seqclf.models.symbols import MOST_DISTANCES, NGramVectors, PositionVectors
 
 _OPSET, _IR_VERSION = 18, 9  # of 2023, so that older runtimes take the file too
 

@@ -14,6 +14,7 @@ from seqclf.cells.protocol import CellFactory
 from seqclf.cells.table import CellName, check_cell
 from seqclf.checks import check_choice, check_int, check_probability, check_seed
 from seqclf.data.dataset import SequenceDataset
+from seqclf.data.ngrams import count_ngrams
 from seqclf.defaults import is_auto, model_options
 from seqclf.engine import recurrence
 from seqclf.engine.dropout import Dropout, rarity_thresholds
@@ -39,12 +40,12 @@ from seqclf.models.options import (
 from seqclf.models.pooling import LastPooling, PoolingName, build_pooling, native_poolings, zero_padding
 from seqclf.models.stream import Stream
 from seqclf.models.symbols import (
+    MOST_NGRAMS,
     NGramVectors,
     PositionsName,
     PositionVectors,
     check_ngrams,
     check_positions,
-    count_ngrams,
 )
 from seqclf.seeding import Draws
 from seqclf.vocabulary import Vocabulary
@@ -286,7 +287,9 @@ class RNNClassifier(nn.Module):
         if keys is not None:
             model.ngram_vectors.keys.copy_(keys)
         if model.symbol_counts is not None:
-            model.symbol_counts.copy_(torch.bincount(dataset.sequences.values.long(), minlength=len(model.symbol_counts)))
+            model.symbol_counts.copy_(
+                torch.bincount(dataset.sequences.values.long(), minlength=len(model.symbol_counts))
+            )
         if model.features is not None:
             model.features.fit(dataset.sequences.values)
             if not model.standardize:
@@ -300,7 +303,9 @@ class RNNClassifier(nn.Module):
             return None
         orders = check_ngrams(options.get("ngrams"), len(dataset.vocabulary))
         least = check_int("ngram_min_freq", options.get("ngram_min_freq", 2))
-        return None if orders is None else count_ngrams(dataset.sequences, orders, len(dataset.vocabulary), least)
+        if orders is None:
+            return None
+        return count_ngrams(dataset.sequences, orders, len(dataset.vocabulary), least, MOST_NGRAMS)
 
     def forward(
         self, inputs: Tensor | PackedSequence, lengths: Tensor | None = None, *, keys: Tensor | None = None
@@ -516,7 +521,9 @@ class RNNClassifier(nn.Module):
         if isinstance(inputs, PackedSequence) and (self.position_vectors is not None or self.ngram_vectors is not None):
             inputs, _ = pad_packed_sequence(inputs, batch_first=True)
         ids: Tensor = inputs.data if isinstance(inputs, PackedSequence) else inputs
-        positions = Positions.of_packed(inputs) if isinstance(inputs, PackedSequence) else Positions.of_padded(*ids.shape)
+        positions = (
+            Positions.of_packed(inputs) if isinstance(inputs, PackedSequence) else Positions.of_padded(*ids.shape)
+        )
         if dropout is not None:
             ids = dropout.drop_symbols(ids, positions)
         try:

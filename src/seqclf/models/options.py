@@ -18,7 +18,6 @@ from seqclf.models.symbols import PositionsName
 from seqclf.reading.columns import as_list
 from seqclf.vocabulary import Vocabulary
 
-
 SymbolDropout = float | Literal["rare"]
 
 

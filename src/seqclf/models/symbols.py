@@ -6,13 +6,12 @@ Legend: B sequences, T steps, E features of a vector, K orders of n-grams, M n-g
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seqclf.checks import check_choice, check_int
-from seqclf.data.ragged import Ragged
+from seqclf.data.ngrams import keys_of_windows
 from seqclf.errors import InvalidArgumentError
 
 PositionsName = Literal["start", "end", "both"]
@@ -36,7 +35,9 @@ class PositionVectors(nn.Module):
         numbers = torch.arange(first, first + steps)[None].expand(len(lengths), steps)
         distances = {"start": numbers, "end": (lengths[:, None] - 1 - numbers).clamp(min=0)}
         tables = {name: table for name, table in self._parameters.items() if table is not None}
-        found = [table[distances[name].clamp(max=MOST_DISTANCES - 1).to(table.device)] for name, table in tables.items()]
+        found = [
+            table[distances[name].clamp(max=MOST_DISTANCES - 1).to(table.device)] for name, table in tables.items()
+        ]
         return torch.stack(found).sum(0)
 
 
@@ -60,7 +61,7 @@ class NGramVectors(nn.Module):
 
     def rows(self, ids: Tensor) -> Tensor:
         """Return which n-gram of each order ends at each step, (B, T, K) for ids (B, T); -1 for none that is known."""
-        found = [self._rows(_keys(ids, order, self.vocab_size)) for order in self.orders]
+        found = [self._rows(keys_of_windows(ids, order, self.vocab_size)) for order in self.orders]
         return torch.stack(found, dim=-1)
 
     def _rows(self, keys: Tensor) -> Tensor:
@@ -75,33 +76,6 @@ class NGramVectors(nn.Module):
             return self.weight.new_zeros(*rows.shape[:-1], self.weight.shape[1])
         vectors = functional.embedding(rows.clamp(min=0), self.weight)  # (B, T, K, E)
         return (vectors * (rows >= 0)[..., None]).sum(-2)
-
-
-def _keys(ids: Tensor, order: int, vocab_size: int) -> Tensor:
-    """Return the ids of the n-gram that ends at each step as the digits of one number, (B, T); -1 where there is none."""
-    rows, steps = ids.shape
-    if steps < order:
-        return ids.new_full((rows, steps), -1, dtype=torch.int64)
-    windows = ids.long().unfold(1, order, 1)  # (B, T - order + 1, order)
-    powers = torch.tensor([vocab_size**i for i in reversed(range(order))], device=ids.device)
-    keys = torch.where((windows != 0).all(-1), (windows * powers).sum(-1), -1)  # padding is part of none
-    return functional.pad(keys, (order - 1, 0), value=-1)
-
-
-def count_ngrams(sequences: Ragged, orders: tuple[int, ...], vocab_size: int, min_freq: int) -> Tensor:
-    """Return the keys of the n-grams that occur at least so often, (M,), ascending: at most the `MOST_NGRAMS` first."""
-    ids = sequences.values[None]
-    first = torch.repeat_interleave(sequences.offsets[:-1], sequences.lengths)
-    steps = torch.arange(ids.shape[1]) - first  # of each in its own sequence
-    found, counts = [], []
-    for order in orders:
-        keys = _keys(ids, order, vocab_size)[0][steps >= order - 1].numpy()
-        unique, count = np.unique(keys[keys >= 0], return_counts=True)
-        found.append(unique[count >= min_freq])
-        counts.append(count[count >= min_freq])
-    keys, often = np.concatenate(found), np.concatenate(counts)
-    most = np.lexsort((keys, -often))[:MOST_NGRAMS]
-    return torch.from_numpy(np.sort(keys[most]))
 
 
 def check_positions(positions: Any) -> PositionsName | None:

@@ -18,7 +18,6 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from seqclf.checks import check_choice
 from seqclf.defaults import is_auto
 from seqclf.errors import InvalidArgumentError, did_you_mean
-from seqclf.models.classifier import RNNClassifier
 from seqclf.models.options import ModelOptions
 from seqclf.training.fit import fit
 

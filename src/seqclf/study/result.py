@@ -18,6 +18,7 @@ from seqclf.study.options import Options, describe, varying
 from seqclf.study.run import Run
 from seqclf.training.evaluation import weighted_measure
 from seqclf.training.interval import Interval, bootstrap, student_t
+from seqclf.training.stopping import EarlyStopping
 
 __all__ = ["StudyResult", "Summary"]
 
@@ -303,7 +304,8 @@ def measures_of(run: Run) -> dict[str, float]:
     if run.error is not None:
         return {}
     rule = run.options["early_stopping"]
-    epoch = run.history.best_epoch if rule is not None and rule.restore_best else None
+    is_at_best = not isinstance(rule, EarlyStopping) or rule.restore_best
+    epoch = run.history.best_epoch if is_at_best else None
     at_end = ("loss", "accuracy", "train_loss", "train_accuracy")
     final = {name: run.history[name][-1 if epoch is None else epoch] for name in at_end if name in run.history}
     for name, result in run.results.items():

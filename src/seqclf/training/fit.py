@@ -189,7 +189,15 @@ def fit(
     trainer.use_scheduler(scheduler, scheduler_interval)
     best = BestSoFar(rule) if rule else None
     run = Run(
-        trainer, sampler, train, validation_data, best, _as_callbacks(callbacks), Draws(seed), config, epoch=initial_epoch
+        trainer,
+        sampler,
+        train,
+        validation_data,
+        best,
+        _as_callbacks(callbacks),
+        Draws(seed),
+        config,
+        epoch=initial_epoch,
     )
     draws = rehearse(run, config.epochs)
     checkpoints = _open_checkpoints(checkpoint, resume, run)

@@ -26,7 +26,6 @@ from seqclf.training.steps import make_steps
 from seqclf.training.stopping import BestSoFar
 from seqclf.training.trainer import Trainer
 
-
 _LEAST_GAIN = 0.03  # of what the majority leaves open, below which training has come to nothing
 
 
