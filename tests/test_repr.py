@@ -56,13 +56,14 @@ def test_epochs_and_studies() -> None:
     def note(end: EpochEnd) -> None:
         said.append(repr(end))
 
-    fit(RNNClassifier.for_dataset(data, hidden_size=2, seed=0), data, epochs=1, progress=False, callbacks=[note])
+    model = RNNClassifier.for_dataset(data, hidden_size=2, seed=0)
+    fit(model, data, epochs=1, progress=False, callbacks=[note])
     assert said[0].startswith("EpochEnd(epoch=0, history=History(1 epochs")
     base: dict[str, Any] = {"hidden_size": 2, "epochs": 1}
     study = run_study(data, {"learning_rate": [0.01, 1e38], "seed": [0]}, base=base, test_data=data, progress=False)
     well, badly = study.runs
     accuracy = well.results["test"].accuracy
-    assert repr(well) == f"Run(1 epochs, {well.parameters} parameters, test accuracy {accuracy:.3f})"
+    assert repr(well) == f"Run(1 epochs, {well.parameters:,} parameters, test accuracy {accuracy:.3f})"
     assert "broke off: " in repr(badly)
     rows = study.summarise()
     assert repr(rows[0]).startswith("Summary(learning_rate=0.01, 1 runs, ")

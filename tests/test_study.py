@@ -59,7 +59,11 @@ def study(grid: Any, **options: Any) -> StudyResult:
 
 
 def test_a_run_is_what_fit_and_evaluate_give() -> None:
-    [run] = study({"seed": [3]}, base={"learning_rate": 0.01, "weight_decay": 0.0, "cell": "gru"}, curves=True).runs
+    [run] = study(
+        {"seed": [3]},
+        base={"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.0, "cell": "gru"},
+        curves=True,
+    ).runs
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -97,8 +101,8 @@ def test_the_grid_is_a_product_and_several_are_put_together() -> None:
     assert [(point["cell"], point["num_layers"], point["seed"]) for point in points] == [
         ("lstm", 1, 0),
         ("lstm", 2, 0),
-        ("gru", 1, 0),
-        ("gru", 1, 1),
+        ("gru", "auto", 0),
+        ("gru", "auto", 1),
     ]
     assert all(point["epochs"] == 3 and point.keys() == DEFAULTS.keys() for point in points)
 
@@ -392,9 +396,21 @@ def test_schedules_run_over_all_updates(schedule: str, optimizer: str) -> None:
         ({"cell": ["lstn"]}, {}, r"cell must be .*; got 'lstn'"),
         ({"epochs": [2, 0]}, {}, r"epochs must be an integer of at least 1"),
         ({"batch_size": [0]}, {}, r"batch_size must be an integer of at least 1"),
-        ({"learning_rate": [-1.0]}, {}, r"learning_rate must be a finite number of at least 0; got -1.0"),
-        ({"momentum": [0.9]}, {}, r"momentum must be 0 for 'adamw', which has its own; got 0.9"),
-        ({"optimizer": ["adamax"]}, {}, r"optimizer must be one of 'adamw'"),
+        ({"learning_rate": [-1.0]}, {}, r"learning_rate must be a finite number above 0; got -1.0"),
+        ({"weight_decay": [-1.0]}, {}, r"weight_decay must be a finite number above 0; got -1.0"),
+        ({"optimizer": ["sgd"]}, {}, r"learning_rate must come with optimizer='sgd'; got 'auto'. Pass a number"),
+        (
+            {"optimizer": ["sgd"], "learning_rate": [-1.0]},
+            {},
+            r"learning_rate must be a finite number of at least 0; got -1.0",
+        ),
+        (
+            {"optimizer": ["adam"], "learning_rate": [0.1], "momentum": [0.5]},
+            {},
+            r"momentum must be 0 for 'adam', which has its own; got 0.5",
+        ),
+        ({"momentum": [0.9]}, {}, r"momentum must be 0 for AdamW, which has its own; got 0.9"),
+        ({"optimizer": ["adamax"]}, {}, r"optimizer must be one of 'auto', 'adamw'"),
         ({"schedule": ["cosin"]}, {}, r"schedule must be one of .* mean 'cosine'"),
         ({"calibrate": [True]}, {"validation_data": None}, r"calibrate must have validation_data; got None"),
         ({"priors": [(1, 2)]}, {}, r"expected must give 3 finite frequencies"),

@@ -35,7 +35,7 @@ TEST = strategies.letters_dataset(count=30, seed=1, vocabulary=DATA.vocabulary)
 
 
 def make(data: SequenceDataset = DATA, **options: Any) -> RNNClassifier:
-    return RNNClassifier.for_dataset(data, **({"hidden_size": 8, "seed": 0} | options))
+    return RNNClassifier.for_dataset(data, **({"hidden_size": 8, "seed": 0} | strategies.PLAIN | options))
 
 
 def train(model: RNNClassifier | None = None, data: SequenceDataset = DATA, **options: Any) -> History:
@@ -251,7 +251,7 @@ def test_weights_too_small_for_the_type_are_left_out() -> None:
 def test_errors_tell_where_a_sequence_stands_in_what_was_given(options: Any, empty: Any) -> None:
     texts = ["" if empty == "skip" and index == 1 else "ab" for index in range(5)]
     data = SequenceDataset.from_pairs([(text, "xy"[index % 2]) for index, text in enumerate(texts)], allow_empty=True)
-    model = RNNClassifier.for_dataset(data, hidden_size=4, empty=empty, seed=0)
+    model = RNNClassifier.for_dataset(data, hidden_size=4, empty=empty, seed=0, **strategies.PLAIN)
     with torch.no_grad():
         model.head.weight.fill_(3e38)  # finite, which the logits will not be
         nn.init.constant_(model.encoder.get_parameter("bias_ih_l0"), 9.0)
@@ -278,7 +278,7 @@ def test_weights_stay_with_their_sequences_where_others_are_skipped() -> None:
     whole = SequenceDataset.from_pairs(pairs, allow_empty=True)
     found = []
     for data, weight in [(whole, [1.0, 7.0, 2.0, 3.0]), (whole.subset([0, 2, 3]), [1.0, 2.0, 3.0])]:
-        model = RNNClassifier.for_dataset(whole, hidden_size=4, empty="skip", seed=0)
+        model = RNNClassifier.for_dataset(whole, hidden_size=4, empty="skip", seed=0, **strategies.PLAIN)
         fit(model, data, epochs=2, sample_weight=weight, progress=False)
         found.append(weights(model))
     assert torch.equal(*found)

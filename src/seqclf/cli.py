@@ -166,9 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     measure = _command(commands, "evaluate", _evaluate, "measure a model on a table")
     measure.add_argument("model", help="the saved model")
     _add_table(measure)
-    measure.add_argument(
-        "--train", metavar="TABLE", help="what it was trained on, to show what a linear model makes of it"
-    )
+    measure.add_argument("--train", metavar="TABLE", help="what it was trained on, for a linear model beside it")
 
     predict = _command(commands, "predict", _predict, "print a label for each sequence, or for each line of stdin")
     predict.add_argument("model", help="the saved model")
@@ -195,9 +193,7 @@ def _add_train(commands: Any) -> None:
     train = _command(commands, "train", _train, "train a model on a table, and save it")
     _add_table(train)
     train.add_argument("--output", required=True, type=Path, help="where to save the model (.safetensors)")
-    train.add_argument(
-        "--test-size", type=float, default=0.2, help="the part to test on, 0 for none (default: %(default)s)"
-    )
+    train.add_argument("--test-size", type=float, default=0.2, help="the part to test on, or 0 (default: %(default)s)")
     _add_options(train)
     patience = "keep a tenth apart, stop after so many epochs without a better loss on it, and calibrate on it"
     train.add_argument("--patience", type=int, help=patience)
@@ -209,7 +205,6 @@ def _add_train(commands: Any) -> None:
 
 def _add_options(train: argparse.ArgumentParser) -> None:
     """Add those of the model and of training that the rules choose where they are not given."""
-    train.set_defaults(**dict.fromkeys((*_OF_MODEL, *_OF_FIT), "auto"))
     train.add_argument("--cell", choices=get_args(CellName), help="default: lstm")
     train.add_argument("--hidden-size", type=int, help="default: 128")
     train.add_argument("--num-layers", type=int, help="default: 1")
@@ -288,7 +283,7 @@ def _with_lines(message: str, table: str, lines: list[int]) -> str:
 
 def _train(arguments: argparse.Namespace) -> None:
     _check_output(arguments.output)
-    data = _read(arguments, arguments.table, allow_empty=arguments.empty not in {"auto", "error"})
+    data = _read(arguments, arguments.table, allow_empty=arguments.empty not in {None, "error"})
     train, test = (data, None) if not arguments.test_size else data.split(arguments.test_size, seed=arguments.seed)
     data_of_training = train
     validation = early_stopping = None
@@ -320,7 +315,8 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
-    return {name: getattr(arguments, name) for name in names}
+    """Return those of some options that were given; what was not is left to the rules."""
+    return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
 
 
 def _linear(train: SequenceDataset, test: SequenceDataset) -> Evaluation | None:

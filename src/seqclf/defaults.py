@@ -5,13 +5,16 @@ what every one of them brings on real data; benchmarks/defaults.py measures it a
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
+
+from torch import nn
 
 from seqclf.data.dataset import SequenceDataset
 
 Auto = Literal["auto"]  # "as the rules say", for any option that they choose
 
-LEARNING_RATE = 3e-3  # of AdamW, where one_cycle has its top
+LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.01  # of AdamW; the rate is that at the top of one_cycle
 FEWEST_UPDATES, USUAL_EPOCHS, MOST_UPDATES = 600, 20, 40_000
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 300
 SHORTEST_SCHEDULE = 20  # updates, below which a schedule would be all ends
@@ -22,8 +25,8 @@ def is_auto(value: Any) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
-def model_options(data: SequenceDataset) -> dict[str, Any]:
-    """Return what suits a model of some training data, as arguments of `RNNClassifier`.
+def model_options(data: SequenceDataset, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what suits a model of some training data beside what is given, as arguments of `RNNClassifier`.
 
     What a step says depends on both sides of it, and what matters may stand anywhere: both directions, and three
     poolings. All of it learns by heart what it can: half of what the head sees is dropped, and some of the inputs, of
@@ -31,6 +34,8 @@ def model_options(data: SequenceDataset) -> dict[str, Any]:
     then, for those that it never saw. Measurements are brought to one scale.
     """
     options: dict[str, Any] = {"bidirectional": True, "pooling": ("last", "mean", "max"), "dropout": 0.5}
+    if isinstance(given.get("pooling"), nn.Module):
+        del options["bidirectional"]  # it was made for states of one width
     if data.input_size is not None:
         return options | {"input_dropout": 0.1, "standardize": True}
     return options | {"input_dropout": 0.3, "symbol_dropout": "rare"}
@@ -48,6 +53,7 @@ def training_options(updates_per_epoch: int, *, validates: bool) -> dict[str, An
     return {
         "epochs": epochs,
         "learning_rate": LEARNING_RATE,
+        "weight_decay": WEIGHT_DECAY,
         "schedule": "one_cycle",
         "clip_grad_norm": 1.0,
         "label_smoothing": 0.1,
@@ -60,6 +66,7 @@ def plain_training_options() -> dict[str, Any]:
     return {
         "epochs": 10,
         "learning_rate": None,
+        "weight_decay": None,
         "schedule": None,
         "clip_grad_norm": None,
         "label_smoothing": 0.0,

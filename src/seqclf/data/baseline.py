@@ -4,13 +4,14 @@ Legend: n sequences, C classes, F features of a step.
 """
 
 from importlib.util import find_spec
-from typing import Any, Protocol
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
+from seqclf.data.labelled import LabelledSequences
 from seqclf.data.ngrams import ngram_keys
 from seqclf.data.ragged import Ragged
 from seqclf.errors import InvalidDataError, MissingDependencyError
@@ -23,27 +24,16 @@ _MOST_PLACES = 1_000  # steps of sequences of equal lengths that have weights of
 _NGRAM_PENALTY, _PLAIN_PENALTY = 10.0, 1.0  # C of scikit-learn: rows of n-grams have length 1
 
 
-class Labelled(Protocol):
-    """What is read of a dataset."""
-
-    sequences: Ragged
-    labels: Tensor
-    classes: tuple[Any, ...]
-    vocabulary: Vocabulary | None
-
-    def __len__(self) -> int: ...
-
-
 def can_fit() -> bool:
     """Whether scikit-learn is there."""
     return find_spec("sklearn") is not None
 
 
-def linear_probabilities(train: Labelled, test: Labelled) -> npt.NDArray[np.float64]:
+def linear_probabilities(train: LabelledSequences, test: LabelledSequences) -> npt.NDArray[np.float64]:
     """Return the probabilities (n, C) that logistic regression gives to the sequences of `test`.
 
-    It sees n-grams of symbols, weighted by tf-idf; each symbol at its place, where all sequences have one length; or, of
-    measurements, the mean, spread, extremes, quartiles, ends, slope and roughness of each feature, and the length.
+    It sees n-grams of symbols, weighted by tf-idf; each symbol at its place, where all sequences have one length; or,
+    of measurements, the mean, spread, extremes, quartiles, ends, slope and roughness of each feature, and the length.
 
     Raises:
         MissingDependencyError: scikit-learn is not installed.
@@ -136,7 +126,7 @@ def _counts(rows: npt.NDArray[Any], columns: npt.NDArray[Any], height: int, widt
 def _summarise(sequences: Ragged) -> npt.NDArray[np.float64]:
     """Return figures that say what a series looks like, (n, 11 * F + 1); 0 where there is nothing to measure."""
     values, offsets = sequences.values.double().numpy(), sequences.offsets.numpy()
-    rows = [_summary(values[start:end]) for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    rows = [_summary(values[start:end]) for start, end in pairwise(offsets.tolist())]
     return np.nan_to_num(np.array(rows))
 
 

@@ -2,43 +2,22 @@
 
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from seqclf.data.baseline import can_fit, linear_probabilities
 from seqclf.data.duplicates import duplicate_groups
+from seqclf.data.labelled import LabelledSequences
 from seqclf.data.ragged import Ragged, concatenate
 from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.notebook import html_table
-from seqclf.vocabulary import Vocabulary
 
 __all__ = ["DataReport", "Leakage"]
 
 Counts = npt.NDArray[np.int64]
 _HEADER = ("class", "count", "distinct", "share")
-
-
-class LabelledSequences(Protocol):
-    """What a report reads of a `SequenceDataset`, whose module imports this one."""
-
-    def __len__(self) -> int: ...
-    @property
-    def sequences(self) -> Ragged: ...
-    @property
-    def labels(self) -> Tensor: ...
-    @property
-    def lengths(self) -> Tensor: ...
-    @property
-    def classes(self) -> tuple[Any, ...]: ...
-    @property
-    def vocabulary(self) -> Vocabulary | None: ...
-    @property
-    def input_size(self) -> int | None: ...
-    @property
-    def groups(self) -> Any: ...  # an array (n,), computed when it is first asked for
 
 
 @dataclass(frozen=True)

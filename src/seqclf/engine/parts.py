@@ -77,21 +77,22 @@ class Parts:
     @property
     def sizes(self) -> Sizes:
         """How large they are."""
-        encoder = self.encoder
+        encoder, vectors = self.encoder, self.vectors
+        tables = (None,) * 4 if vectors is None else (vectors.ids, vectors.start, vectors.end, vectors.ngrams)
+        ids, starts, ends, ngrams = (0 if table is None else table.shape[0] for table in tables)
         return Sizes(
             encoder.mode,
             encoder.num_layers,
             2 if encoder.bidirectional else 1,
             encoder.hidden_size,
             encoder.input_size,
-            *(0 if table is None else table.shape[0] for table in self._tables()),
+            ids,
+            starts,
+            ends,
+            ngrams,
             0 if self.head is None else self.head.out_features,
             tuple(name for name, _ in self.poolings),
         )
-
-    def _tables(self) -> tuple[Tensor | None, ...]:
-        vectors = self.vectors
-        return (None,) * 4 if vectors is None else (vectors.ids, vectors.start, vectors.end, vectors.ngrams)
 
     @property
     def state_size(self) -> int:

@@ -240,7 +240,7 @@ class RNNClassifier(nn.Module):
 
     def _read_more_than_symbols(self, vocab_size: int) -> None:
         """Make the vectors of distances and n-grams, as far as they are wanted."""
-        if self.positions is not None:
+        if self.positions:
             self.position_vectors = PositionVectors(self.positions, self.embedding_dim)
         if self.ngrams is not None:
             self.ngram_vectors = NGramVectors(self.ngrams, vocab_size, self.num_ngrams, self.embedding_dim)
@@ -268,9 +268,9 @@ class RNNClassifier(nn.Module):
             raise InvalidArgumentError(
                 f"dataset must be a SequenceDataset; got {type(dataset).__name__}. Make it with from_pairs."
             )
-        given = {name: value for name, value in options.items() if not is_auto(value)}
+        given: dict[str, Any] = {name: value for name, value in options.items() if not is_auto(value)}
         given.setdefault("channels_first", dataset.channels_first)
-        chosen = {name: value for name, value in model_options(dataset).items() if name not in given}
+        chosen = {name: value for name, value in model_options(dataset, given).items() if name not in given}
         keys = cls._count_ngrams(dataset, {**given, **chosen})
         if keys is not None:
             given["num_ngrams"] = len(keys)
@@ -284,7 +284,7 @@ class RNNClassifier(nn.Module):
             **chosen,
         )
         model.chosen = tuple(chosen)
-        if keys is not None:
+        if keys is not None and model.ngram_vectors is not None:
             model.ngram_vectors.keys.copy_(keys)
         if model.symbol_counts is not None:
             model.symbol_counts.copy_(
@@ -439,8 +439,8 @@ class RNNClassifier(nn.Module):
         """Raise unless what the model makes of a prefix does not depend on what follows."""
         if self.bidirectional:
             raise InvalidArgumentError(
-                "bidirectional must be False to classify prefixes as they grow; got True. "
-                "A backward direction starts at the end, which is not known yet. Make the model with bidirectional=False."
+                "bidirectional must be False to classify prefixes as they grow; got True. A backward direction starts "
+                "at the end, which is not known yet. Make the model with bidirectional=False."
             )
         if self.positions in {"end", "both"}:
             raise InvalidArgumentError(
@@ -515,7 +515,8 @@ class RNNClassifier(nn.Module):
         first step, where the others were read before.
         """
         if self.features is not None:
-            return self.features(inputs, self.head.weight.dtype)
+            prepared: Tensor | PackedSequence = self.features(inputs, self.head.weight.dtype)
+            return prepared
         if self.embedding is None:
             return inputs
         if isinstance(inputs, PackedSequence) and (self.position_vectors is not None or self.ngram_vectors is not None):
@@ -553,12 +554,18 @@ class RNNClassifier(nn.Module):
             keys,
             rate=self.dropout,
             inputs=self.input_dropout,
-            symbols=self.symbol_dropout if self.symbol_counts is None else rarity_thresholds(self.symbol_counts),
+            symbols=self._symbol_rates,
             ngrams=self.ngram_dropout,
             states=self.recurrent_dropout,
             weights=self.weight_dropout,
             variational=self.variational_dropout,
         )
+
+    @property
+    def _symbol_rates(self) -> float | Tensor:
+        if self.symbol_counts is not None:
+            return rarity_thresholds(self.symbol_counts)
+        return 0.0 if self.symbol_dropout == "rare" else self.symbol_dropout
 
     @property
     def drops(self) -> bool:

@@ -75,7 +75,8 @@ def refuse_odds(options: Mapping[str, Any]) -> None:
 def check_symbol_dropout(rate: Any) -> SymbolDropout:
     """Return the rate, or "rare"."""
     if isinstance(rate, str):
-        return check_choice("symbol_dropout", rate, ("rare",))
+        rule: Literal["rare"] = check_choice("symbol_dropout", rate, ("rare",))
+        return rule
     return check_probability("symbol_dropout", rate)
 
 

@@ -24,6 +24,9 @@ MOST_NGRAMS = 1 << 15  # the most frequent: each is a row that every update of t
 class PositionVectors(nn.Module):
     """Vectors for a step's distance from the start of its sequence, from the end, or both, which are added up."""
 
+    start: nn.Parameter | None
+    end: nn.Parameter | None
+
     def __init__(self, which: PositionsName, size: int) -> None:
         super().__init__()
         for name in ("start", "end"):

@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from seqclf.checks import check_choice
-from seqclf.defaults import is_auto
+from seqclf.defaults import WEIGHT_DECAY, is_auto
 from seqclf.errors import InvalidArgumentError, did_you_mean
 from seqclf.models.options import ModelOptions
 from seqclf.training.fit import fit
@@ -49,7 +49,7 @@ def _defaults() -> Options:
         "optimizer": "auto",
         "learning_rate": "auto",
         "momentum": 0.0,
-        "weight_decay": 0.01,
+        "weight_decay": "auto",
         "calibrate": False,
         "priors": None,
         "seed": 0,
@@ -149,14 +149,15 @@ def make_optimizer(options: Options) -> Callable[[Iterable[nn.Parameter]], Optim
     """Return what makes the optimiser from parameters; None leaves it to `fit`, with all that it then chooses."""
     name = check_choice("optimizer", options["optimizer"], _OPTIMIZERS)
     if name == "auto":
-        for other, default in (("momentum", 0.0), ("weight_decay", 0.01)):
-            if options[other] != default:
-                raise InvalidArgumentError(
-                    f"{other} must come with an optimizer; got {options[other]!r}. Pass, for instance, optimizer='adamw'."
-                )
+        if options["momentum"]:
+            raise InvalidArgumentError(
+                f"momentum must be 0 for AdamW, which has its own; got {options['momentum']!r}. Use optimizer='sgd'."
+            )
         return None
     if is_auto(options["learning_rate"]):
         raise InvalidArgumentError(f"learning_rate must come with optimizer={name!r}; got 'auto'. Pass a number.")
+    decay = WEIGHT_DECAY if is_auto(options["weight_decay"]) else options["weight_decay"]
+    options = options | {"weight_decay": decay}
     for number in ("learning_rate", "weight_decay", "momentum"):
         value = options[number]
         if not (isinstance(value, int | float) and 0 <= value < math.inf):

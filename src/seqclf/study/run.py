@@ -123,6 +123,7 @@ def train_run(
             validation_data=data.measured.get("validation"),
             optimizer=optimizer,
             learning_rate=options["learning_rate"] if optimizer is None else None,
+            weight_decay=options["weight_decay"] if optimizer is None else None,
             callbacks=[watcher],
             seed=options["seed"],
             device=device,

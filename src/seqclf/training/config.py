@@ -22,6 +22,7 @@ class TrainingConfig:
 
     epochs: int
     learning_rate: float | None
+    weight_decay: float | None
     schedule: ScheduleName | None
     warmup: float | None
     clip_grad_norm: float | None
@@ -46,8 +47,8 @@ class TrainingConfig:
             InvalidArgumentError: An option is out of range or at odds with another.
         """
         options = {name: given[name] for name in (one.name for one in fields(cls)) if name in given}
-        if options["learning_rate"] is None and given["optimizer"] is None:
-            options["learning_rate"] = "auto"
+        if given["optimizer"] is None:
+            options |= {name: "auto" for name in ("learning_rate", "weight_decay") if options[name] is None}
         chosen = tuple(name for name, value in options.items() if is_auto(value))
         options |= {name: value for name, value in _choose(given, sampler, validates).items() if name in chosen}
         check_int("epochs", options["epochs"], minimum=1 + initial_epoch)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from seqclf.checks import check_int, check_positive, check_seed
+from seqclf.checks import check_choice, check_int, check_positive, check_seed
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.defaults import Auto
@@ -52,6 +52,7 @@ def fit(
     batch_size: int = 32,
     max_tokens: int | None = None,
     learning_rate: float | Auto | None = "auto",
+    weight_decay: float | Auto | None = "auto",
     optimizer: Optimizer | OptimizerFactory | None = None,
     schedule: ScheduleName | Auto | None = "auto",
     warmup: float | None = None,
@@ -73,8 +74,8 @@ def fit(
     """Train `model` on `train` by minimising the mean negative log-likelihood, and return what was measured.
 
     What is `"auto"` is chosen by the data, as docs/defaults.md says; `history.config` tells what it was. With an
-    `optimizer` of one's own nothing is added: then `"auto"` is ten epochs, and no schedule, clipping, smoothing or early
-    stopping.
+    `optimizer` of one's own nothing is added: then `"auto"` is ten epochs, and no schedule, clipping, smoothing or
+    early stopping.
 
     Batches hold sequences of like lengths and come in a new random order each epoch. Validation runs after each epoch
     in eval mode and without gradients. The same model, data, arguments and seed give the same weights on the same
@@ -83,8 +84,9 @@ def fit(
     With `checkpoint` the state of the run is written into a folder while it goes on: at the end of each epoch and every
     minute, or as a `Checkpoint` says. A run that was killed at any moment goes on with `resume=True` and the same
     arguments, and ends, on the same machine, with the same weights and measures bit for bit as one that was never
-    interrupted; only `seconds` differ. `epochs` may be changed where no `schedule` goes by them. The first Ctrl-C writes the state and returns what was
-    measured, `stopped_by` being `"interrupted"`; the second stops at once. What callbacks keep is not written.
+    interrupted; only `seconds` differ. `epochs` may be changed where no `schedule` goes by them. The first Ctrl-C
+    writes the state and returns what was measured, `stopped_by` being `"interrupted"`; the second stops at once. What
+    callbacks keep is not written.
 
     In processes that `torchrun` started, all train one model together: each has a share of every batch, and the result
     is that of one process.
@@ -101,15 +103,17 @@ def fit(
         batch_size: How many sequences make one update.
         max_tokens: The most steps that a batch may hold, padding included: sequences times the length of the longest.
             Where that is less than `batch_size` sequences, fewer make the update. None is no limit.
-        learning_rate: The learning rate of the default optimiser, where a schedule has its top; None is `"auto"`, 0.003.
+        learning_rate: The learning rate of the default optimiser, at the top of a schedule; None is `"auto"`, 0.003.
+        weight_decay: The weight decay of the default optimiser; None is `"auto"`, 0.01.
         optimizer: A torch optimiser over the model's parameters, or a callable that makes one from them, with a
-            learning rate of its own. None is AdamW with `learning_rate` and torch's other defaults.
+            learning rate of its own. None is AdamW with `learning_rate` and `weight_decay`.
         schedule: How the learning rate goes from the first update to the last: `"one_cycle"`, `"cosine"`, `"linear"`
             or `"constant"`; None is constant.
         warmup: The share of the updates in which the rate of a `schedule` rises first; None is 0.3 for `"one_cycle"`
             and 0 for others.
-        scheduler: Another way to steer the learning rate, in place of `schedule`: A torch scheduler over that optimiser, or a callable that makes one from it.
-            `ReduceLROnPlateau` is given `val_loss`, or `loss` where there are no validation data.
+        scheduler: Another way to steer the learning rate, in place of `schedule`: a torch scheduler over the optimiser,
+            or a callable that makes one from it. `ReduceLROnPlateau` is given `val_loss`, or `loss` where there are no
+            validation data.
         scheduler_interval: Whether the scheduler steps after each `"epoch"` or each `"step"` (update). None is
             `"step"` for `OneCycleLR` and `CyclicLR`, which are made for that, and `"epoch"` for all others.
         clip_grad_norm: The largest norm that the gradient of all weights together may have; longer ones are scaled.
@@ -156,6 +160,8 @@ def fit(
     check_is_model("model", model)
     check_int("initial_epoch", initial_epoch, minimum=0)
     check_seed("seed", seed)
+    if scheduler_interval is not None:
+        check_choice("scheduler_interval", scheduler_interval, ("epoch", "step"))
     train, own_weights, places = _admit_train(model, train, sample_weight)
     if validation_data is not None:
         validation_data = admit("validation_data", model, validation_data)
@@ -166,6 +172,7 @@ def fit(
         {
             "epochs": epochs,
             "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
             "optimizer": optimizer,
             "schedule": schedule,
             "warmup": warmup,
@@ -181,9 +188,7 @@ def fit(
     rule = _check_early_stopping(config.early_stopping, validation_data)
     model.to(resolve_device(device))
     objective = Objective(weights, config.label_smoothing, own_weights)
-    trainer = Trainer(
-        model, _make_optimizer(optimizer, config.learning_rate, model), objective, config.clip_grad_norm, places
-    )
+    trainer = Trainer(model, _make_optimizer(optimizer, config, model), objective, config.clip_grad_norm, places)
     if config.schedule is not None:
         scheduler, scheduler_interval = make_scheduler(config.schedule, config.updates, config.warmup), "step"
     trainer.use_scheduler(scheduler, scheduler_interval)
@@ -282,14 +287,18 @@ def resolve_device(device: torch.device | str) -> torch.device:
         raise InvalidArgumentError(f"device must be one that torch can use; got {device!r}: {reason}") from None
 
 
-def _make_optimizer(optimizer: Any, learning_rate: float | None, model: RNNClassifier) -> Optimizer:
+def _make_optimizer(optimizer: Any, config: TrainingConfig, model: RNNClassifier) -> Optimizer:
+    rates = {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay}
     if optimizer is None:
-        return AdamW(model.parameters(), lr=check_positive("learning_rate", learning_rate), fused=True)
-    if learning_rate is not None:
-        raise InvalidArgumentError(
-            f"learning_rate must be None beside an optimizer, which has its own; got {learning_rate!r}. "
-            "Give it to the optimizer as lr."
-        )
+        rate, decay = rates.values()
+        if decay != 0:
+            check_positive("weight_decay", decay)
+        return AdamW(model.parameters(), lr=check_positive("learning_rate", rate), weight_decay=decay, fused=True)
+    for name, value in rates.items():
+        if value is not None:
+            raise InvalidArgumentError(
+                f"{name} must be None beside an optimizer, which has its own; got {value!r}. Give it to the optimizer."
+            )
     if callable(optimizer):  # torch's optimisers are not; their classes and other factories are
         try:
             optimizer = optimizer(model.parameters())

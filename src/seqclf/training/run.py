@@ -138,8 +138,8 @@ class Run:
         if majority < 1 and best - majority < _LEAST_GAIN * (1 - majority):
             warn(
                 f"the training accuracy came to {best:.3f} at best, where always answering the most frequent class has "
-                f"{majority:.3f}: the model has learned next to nothing. Give it more epochs or another learning_rate, or see "
-                "dataset.report() for what the data hold."
+                f"{majority:.3f}: the model has learned next to nothing. Give it more epochs or another learning_rate, "
+                "or see dataset.report() for what the data hold."
             )
 
     def _further_options(self) -> dict[str, Any]:

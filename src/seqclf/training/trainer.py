@@ -12,7 +12,6 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from seqclf.checks import check_choice
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError, TrainingError
@@ -56,8 +55,6 @@ class Trainer:
 
     def use_scheduler(self, scheduler: LRScheduler | SchedulerFactory | None, interval: str | None) -> None:
         """Take on a scheduler, or make it from the optimiser."""
-        if interval is not None:
-            check_choice("scheduler_interval", interval, ("epoch", "step"))
         if scheduler is None:
             return
         try:
