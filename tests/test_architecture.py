@@ -77,6 +77,8 @@ ROOMS = [
     ["study.options"],
     ["study.run"],
     ["study.cache", "study.result"],
+    ["study.runner"],
+    ["study.autotune"],
     ["study"],
     ["plotting"],
     ["verify.report"],

@@ -26,7 +26,7 @@ from seqclf.persistence import load, save
 from seqclf.plotting import plot_calibration, plot_confusion, plot_history, plot_lengths, plot_study
 from seqclf.reading.folders import fold_ascii, read_folder
 from seqclf.reading.tables import read_table
-from seqclf.study import StudyResult, run_study
+from seqclf.study import StudyResult, autotune, run_study
 from seqclf.training.baseline import linear_baseline
 from seqclf.training.calibration import adjust_priors, calibrate
 from seqclf.training.checkpoint import Checkpoint
@@ -65,6 +65,7 @@ __all__ = [
     "Vocabulary",
     "__version__",
     "adjust_priors",
+    "autotune",
     "calibrate",
     "compare",
     "download_names",

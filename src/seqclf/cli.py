@@ -32,6 +32,7 @@ from seqclf.models.inputs import EmptyPolicy
 from seqclf.models.symbols import PositionsName
 from seqclf.persistence import load, save
 from seqclf.reading.tables import Table
+from seqclf.study.autotune import autotune
 from seqclf.training.baseline import linear_baseline
 from seqclf.training.calibration import calibrate
 from seqclf.training.evaluate import evaluate
@@ -197,6 +198,8 @@ def _add_train(commands: Any) -> None:
     _add_options(train)
     patience = "keep a tenth apart, stop after so many epochs without a better loss on it, and calibrate on it"
     train.add_argument("--patience", type=int, help=patience)
+    minutes = "try options for so many minutes, and train with the best"
+    train.add_argument("--autotune", type=float, metavar="MINUTES", help=minutes)
     train.add_argument("--balanced", action="store_true", help="let all classes count the same")
     train.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     train.add_argument("--quiet", action="store_true", help="show no progress")
@@ -290,6 +293,40 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.patience is not None:
         early_stopping = EarlyStopping(patience=arguments.patience)
         train, validation = train.split(0.1, seed=arguments.seed)
+    if arguments.autotune is not None:
+        model = _autotune(train, arguments)
+    else:
+        model = _fit(train, validation, early_stopping, arguments)
+    save(model, arguments.output)
+    print(f"{train!r}; saved as {arguments.output}", file=sys.stderr)
+    if test is not None:
+        _print_evaluation(evaluate(model, test), as_json=arguments.json, linear=_linear(data_of_training, test))
+
+
+def _autotune(train: SequenceDataset, arguments: argparse.Namespace) -> RNNClassifier:
+    """Train with what does best of many choices, and tell of them."""
+    if arguments.patience is not None:
+        raise InvalidArgumentError("--patience must not come with --autotune, which chooses when training ends.")
+    base = _given(arguments, (*_OF_MODEL, *_OF_FIT)) | {"batch_size": arguments.batch_size}
+    base |= {"class_weight": "balanced"} if arguments.balanced else {}
+    model, trials = autotune(
+        train,
+        arguments.autotune,
+        base=base,
+        seed=arguments.seed,
+        cache=arguments.checkpoint,
+        progress=not arguments.quiet,
+    )
+    print(trials, file=sys.stderr)
+    return model
+
+
+def _fit(
+    train: SequenceDataset,
+    validation: SequenceDataset | None,
+    early_stopping: EarlyStopping | None,
+    arguments: argparse.Namespace,
+) -> RNNClassifier:
     model = RNNClassifier.for_dataset(train, seed=arguments.seed, **_given(arguments, _OF_MODEL))
     history = fit(
         model,
@@ -308,10 +345,8 @@ def _train(arguments: argparse.Namespace) -> None:
         raise KeyboardInterrupt
     if validation is not None:
         calibrate(model, validation)
-    save(model, arguments.output)
-    print(f"{train!r}, {history!r}; saved as {arguments.output}", file=sys.stderr)
-    if test is not None:
-        _print_evaluation(evaluate(model, test), as_json=arguments.json, linear=_linear(data_of_training, test))
+    print(repr(history), file=sys.stderr)
+    return model
 
 
 def _given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:

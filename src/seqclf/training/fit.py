@@ -290,10 +290,11 @@ def resolve_device(device: torch.device | str) -> torch.device:
 def _make_optimizer(optimizer: Any, config: TrainingConfig, model: RNNClassifier) -> Optimizer:
     rates = {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay}
     if optimizer is None:
-        rate, decay = rates.values()
-        if decay != 0:
+        decay = config.weight_decay or 0.0
+        if decay:
             check_positive("weight_decay", decay)
-        return AdamW(model.parameters(), lr=check_positive("learning_rate", rate), weight_decay=decay, fused=True)
+        rate = check_positive("learning_rate", config.learning_rate)
+        return AdamW(model.parameters(), lr=rate, weight_decay=decay, fused=True)
     for name, value in rates.items():
         if value is not None:
             raise InvalidArgumentError(
