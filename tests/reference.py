@@ -116,9 +116,26 @@ def attention_score(module: Any, state: Tensor) -> Tensor:
     return score
 
 
+def read(model: RNNClassifier, ids: Tensor, t: int) -> Tensor:
+    """Return what step t of a sequence of ids is read as: vectors of the id, of n-grams, and of distances, added up."""
+    vector = model.embedding.weight[ids[t]]
+    if model.ngram_vectors is not None:
+        known = {key: row for row, key in enumerate(model.ngram_vectors.keys.tolist())}
+        for order in model.ngram_vectors.orders:
+            window = ids[t + 1 - order : t + 1].tolist() if t + 1 >= order else [0]
+            key = sum(one * int(model.vocab_size or 0) ** place for place, one in enumerate(reversed(window)))
+            if 0 not in window and key in known:
+                vector = vector + model.ngram_vectors.weight[known[key]]
+    if model.positions in {"start", "both"}:
+        vector = vector + model.position_vectors.start[min(t, 127)]
+    if model.positions in {"end", "both"}:
+        vector = vector + model.position_vectors.end[min(len(ids) - 1 - t, 127)]
+    return vector
+
+
 def logits_alone(model: RNNClassifier, sequence: Tensor) -> Tensor:
     """Return the logits (C,) of one sequence of ids (T,) or features (T, F)."""
-    steps = [model.embedding.weight[step] if model.input_size is None else step for step in sequence]
+    steps = list(sequence) if model.input_size is not None else [read(model, sequence, t) for t in range(len(sequence))]
     return model.head.weight @ pool(model, encode(model, steps)) + model.head.bias
 
 

@@ -71,6 +71,37 @@ def feature_sequences(draw: st.DrawFn, max_count: int = 6, max_length: int = 8) 
 
 
 @st.composite
+def symbol_options(draw: st.DrawFn, *, is_forward: bool = False) -> dict[str, Any]:
+    """What a model may read of a symbol's step besides the symbol."""
+    positions = (None, None, "start") if is_forward else (None, "start", "end", "both")
+    ngrams = draw(st.sampled_from((None, (2,), (2, 3), (3,))))
+    return {
+        "positions": draw(st.sampled_from(positions)),
+        "ngrams": ngrams,
+        "num_ngrams": 0 if ngrams is None else draw(st.integers(1, 40)),
+    }
+
+
+def know_ngrams(model: RNNClassifier, seed: int) -> None:
+    """Let a model know some n-grams of its orders, with vectors that are not zero."""
+    if model.ngram_vectors is None:
+        return
+    assert model.vocab_size is not None
+    rng = np.random.default_rng(seed)
+    keys: set[int] = set()
+    while len(keys) < len(model.ngram_vectors.keys):
+        ids = rng.integers(1, model.vocab_size, rng.choice(model.ngram_vectors.orders)).tolist()
+        keys.add(sum(int(one) * model.vocab_size**place for place, one in enumerate(reversed(ids))))
+        if len(keys) > 30:  # so many there are for certain
+            break
+    known = sorted(keys)
+    model.num_ngrams = len(known)
+    model.ngram_vectors.keys = torch.tensor(known, dtype=torch.int64)
+    vectors = torch.from_numpy(rng.normal(size=(len(known), model.embedding_dim)))
+    model.ngram_vectors.weight = nn.Parameter(vectors.to(model.head.weight))
+
+
+@st.composite
 def models(draw: st.DrawFn, *, features: bool | None = None, cells: tuple[Any, ...] = CELLS) -> RNNClassifier:
     """A small float64 model in eval mode, of any cell, depth, direction, pooling and execution."""
     features = draw(st.booleans()) if features is None else features
@@ -79,6 +110,7 @@ def models(draw: st.DrawFn, *, features: bool | None = None, cells: tuple[Any, .
     # Over few features a norm may divide by almost nothing, which blows up what rounding leaves.
     hidden_size = draw(st.integers(8, 12) if cell in NORMALISING_CELLS else st.integers(1, 4))
     pooling = draw(st.sampled_from((*POOLINGS, "own")))
+    more = {} if features else draw(symbol_options(is_forward=not bidirectional))
     model = RNNClassifier(
         num_classes=3,
         vocab_size=None if features else VOCAB_SIZE,
@@ -91,7 +123,9 @@ def models(draw: st.DrawFn, *, features: bool | None = None, cells: tuple[Any, .
         pooling=SumAndCount(hidden_size * (2 if bidirectional else 1)) if pooling == "own" else pooling,
         execution=draw(st.sampled_from(("auto", "padded", "packed", "native"))),
         seed=draw(seeds),
+        **more,
     )
+    know_ngrams(model, draw(seeds))
     return model.double().eval()
 
 

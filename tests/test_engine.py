@@ -89,7 +89,10 @@ def native_models(draw: st.DrawFn, **fixed: Any) -> RNNClassifier:
         "pooling": draw(st.sampled_from(POOLINGS)),
         "seed": draw(strategies.seeds),
     }
+    if not features:
+        options |= draw(strategies.symbol_options(is_forward=not options["bidirectional"]))
     model = RNNClassifier(draw(st.integers(2, 18)), **(options | fixed))
+    strategies.know_ngrams(model, draw(strategies.seeds))
     return model.to(draw(st.sampled_from([torch.float32, torch.float64]))).eval()
 
 
@@ -245,7 +248,20 @@ def training_options(draw: st.DrawFn) -> dict[str, Any]:
         "truncate_steps": draw(st.sampled_from([None, 2])),
         "empty": draw(st.sampled_from(["error", "zero"])),
         "seed": 0,
-    } | ({"standardize": draw(st.booleans())} if features else {"symbol_dropout": draw(rate), "embedding_dim": 3})
+    } | ({"standardize": draw(st.booleans())} if features else draw(options_of_symbols()))
+
+
+@st.composite
+def options_of_symbols(draw: st.DrawFn) -> dict[str, Any]:
+    rate = st.sampled_from([0.0, 0.3])
+    return {
+        "symbol_dropout": draw(st.sampled_from([0.0, 0.3, "rare"])),
+        "embedding_dim": 3,
+        "positions": draw(st.sampled_from([None, "start", "end", "both"])),
+        "ngrams": draw(st.sampled_from([None, 2, (2, 3)])),
+        "ngram_min_freq": 1,
+        "ngram_dropout": draw(rate),
+    }
 
 
 def dataset_for(data: st.DataObject, options: dict[str, Any]) -> SequenceDataset:

@@ -51,6 +51,13 @@ def test_it_agrees_with_the_model(cell: Any, num_layers: int, bidirectional: boo
     assert 0 < max(differences) < 1e-5
 
 
+@pytest.mark.parametrize("options", [{"positions": "both"}, {"positions": "start", "ngrams": 2}, {"ngrams": (2, 3)}])
+def test_positions_and_ngrams(options: Any, tmp_path: Path) -> None:
+    model = tiny(**options, num_ngrams=9 if "ngrams" in options else 0)
+    strategies.know_ngrams(model, 0)
+    assert 0 < export(model, tmp_path / "model.onnx", check_shapes=SHAPES) < 1e-5
+
+
 @pytest.mark.parametrize("pooling", ["mean", "max", "attention"])
 def test_each_pooling_alone(pooling: Any, tmp_path: Path) -> None:
     assert 0 < export(tiny(pooling=pooling), tmp_path / "model.onnx", check_shapes=SHAPES) < 1e-5

@@ -15,8 +15,10 @@ from seqclf.data.dataset import SequenceDataset
 Auto = Literal["auto"]  # "as the rules say", for any option that they choose
 
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.01  # of AdamW; the rate is that at the top of one_cycle
-FEWEST_UPDATES, USUAL_EPOCHS, MOST_UPDATES = 600, 20, 40_000
-FEWEST_EPOCHS, MOST_EPOCHS = 5, 300
+FEWEST_UPDATES, USUAL_EPOCHS, MOST_UPDATES = 1_000, 20, 40_000
+FEWEST_EPOCHS, MOST_EPOCHS = 5, 500
+LONGEST_ALIGNED = 256  # twice the distances that have vectors of their own
+MOST_NGRAM_KEY = 1 << 63  # n-grams are numbers below it
 SHORTEST_SCHEDULE = 20  # updates, below which a schedule would be all ends
 
 
@@ -31,22 +33,35 @@ def model_options(data: SequenceDataset, given: Mapping[str, Any]) -> dict[str, 
     What a step says depends on both sides of it, and what matters may stand anywhere: both directions, and three
     poolings. All of it learns by heart what it can: half of what the head sees is dropped, and some of the inputs, of
     which measurements bear to lose less than vectors of symbols. Symbols that training saw rarely stand in, now and
-    then, for those that it never saw. Measurements are brought to one scale.
+    then, for those that it never saw. N-grams are what linear models know best: of letters pairs and triples, of tokens
+    pairs. Where all sequences have one length, as aligned windows do, a place has a meaning. Measurements are brought
+    to one scale.
     """
     options: dict[str, Any] = {"bidirectional": True, "pooling": ("last", "mean", "max"), "dropout": 0.5}
     if isinstance(given.get("pooling"), nn.Module):
         del options["bidirectional"]  # it was made for states of one width
     if data.input_size is not None:
         return options | {"input_dropout": 0.1, "standardize": True}
-    return options | {"input_dropout": 0.3, "symbol_dropout": "rare"}
+    is_text = data.vocabulary is not None and data.vocabulary.is_text
+    orders = (2, 3) if is_text else (2,)
+    options |= {"input_dropout": 0.3, "symbol_dropout": "rare", "ngrams": orders, "ngram_dropout": 0.3}
+    if data.vocabulary is None or len(data.vocabulary) ** orders[-1] >= MOST_NGRAM_KEY:
+        del options["ngrams"], options["ngram_dropout"]
+    if len(data) and _are_aligned(data):
+        options["positions"] = "both"
+    return options
 
 
-def training_options(updates_per_epoch: int, *, validates: bool) -> dict[str, Any]:
+def _are_aligned(data: SequenceDataset) -> bool:
+    """Whether all sequences have one length, of which each step has a place of its own."""
+    lengths = data.sequences.sizes
+    return bool((lengths == lengths[0]).all()) and 1 < int(lengths[0]) <= LONGEST_ALIGNED
+
+
+def training_options(updates_per_epoch: int) -> dict[str, Any]:
     """Return what suits a run of `fit` with its own optimiser, as arguments of `fit`.
 
-    Args:
-        updates_per_epoch: How many batches the training data make.
-        validates: Whether there are validation data.
+    So many updates that small data are learned at all, and so few epochs that large ones end in time.
     """
     epochs = math.ceil(FEWEST_UPDATES / updates_per_epoch)
     epochs = min(max(epochs, min(USUAL_EPOCHS, MOST_UPDATES // updates_per_epoch), FEWEST_EPOCHS), MOST_EPOCHS)
@@ -57,8 +72,12 @@ def training_options(updates_per_epoch: int, *, validates: bool) -> dict[str, An
         "schedule": "one_cycle",
         "clip_grad_norm": 1.0,
         "label_smoothing": 0.1,
-        "patience": max(5, math.ceil(epochs / 3)) if validates else None,
     }
+
+
+def patience(epochs: int) -> int:
+    """Return how many epochs without a better validation loss end a run of so many: a rate that is high passes by."""
+    return max(5, math.ceil(epochs / 3))
 
 
 def plain_training_options() -> dict[str, Any]:
@@ -70,5 +89,4 @@ def plain_training_options() -> dict[str, Any]:
         "schedule": None,
         "clip_grad_norm": None,
         "label_smoothing": 0.0,
-        "patience": None,
     }

@@ -37,15 +37,20 @@ def linear_probabilities(train: LabelledSequences, test: LabelledSequences) -> n
 
     Raises:
         MissingDependencyError: scikit-learn is not installed.
-        InvalidDataError: The two are not of one kind, or `train` has no sequences.
+        InvalidDataError: The two are not of one kind, or one has no sequences.
     """
     if not can_fit():
         raise MissingDependencyError(
             'a linear baseline must have scikit-learn; it is not there. Install it with: pip install "seqclf[sklearn]"'
         )
-    if len(train) == 0 or train.classes != test.classes or train.sequences.values.ndim != test.sequences.values.ndim:
+    if (
+        not len(train)
+        or not len(test)
+        or train.classes != test.classes
+        or train.sequences.values.ndim != test.sequences.values.ndim
+    ):
         raise InvalidDataError(
-            "train and test must be of one kind, with the same classes, and train must not be empty. "
+            "train and test must be of one kind, with the same classes, and neither must be empty. "
             "Make test with vocabulary=train.vocabulary, classes=train.classes."
         )
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  # an extra, and slow to import
@@ -54,7 +59,7 @@ def linear_probabilities(train: LabelledSequences, test: LabelledSequences) -> n
     labels = train.labels.numpy()[chosen]
     known = np.unique(labels)
     probabilities = np.zeros((len(test), len(train.classes)))
-    if len(test) == 0 or len(known) == 1:
+    if len(known) == 1:
         probabilities[:, known] = 1.0
         return probabilities
     learned, asked, penalty = _features(train.sequences.select(chosen), test.sequences, train.vocabulary)

@@ -198,8 +198,9 @@ def build_report(dataset: LabelledSequences, other: LabelledSequences | None) ->
 
 
 def _linear_accuracy(dataset: LabelledSequences, other: LabelledSequences) -> float | None:
-    predictions = linear_probabilities(dataset, other).argmax(1)
-    return float((predictions == other.labels.numpy()).mean()) if len(other) else None
+    if not len(other):
+        return None
+    return float((linear_probabilities(dataset, other).argmax(1) == other.labels.numpy()).mean())
 
 
 def _leakage(dataset: LabelledSequences, other: LabelledSequences) -> Leakage:

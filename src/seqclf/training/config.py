@@ -50,9 +50,15 @@ class TrainingConfig:
         if given["optimizer"] is None:
             options |= {name: "auto" for name in ("learning_rate", "weight_decay") if options[name] is None}
         chosen = tuple(name for name, value in options.items() if is_auto(value))
-        options |= {name: value for name, value in _choose(given, sampler, validates).items() if name in chosen}
-        check_int("epochs", options["epochs"], minimum=1 + initial_epoch)
-        updates = _count_updates(sampler, initial_epoch, options["epochs"])
+        has_own = given["optimizer"] is not None
+        rules = defaults.plain_training_options() if has_own else defaults.training_options(len(sampler))
+        rules |= {"schedule": None} if given["scheduler"] is not None else {}
+        options |= {name: value for name, value in rules.items() if name in chosen}
+        epochs = check_int("epochs", options["epochs"], minimum=1 + initial_epoch)
+        if "early_stopping" in chosen:
+            wanted = validates and not has_own
+            options["early_stopping"] = EarlyStopping(patience=defaults.patience(epochs)) if wanted else None
+        updates = _count_updates(sampler, initial_epoch, epochs)
         if "schedule" in chosen and updates < defaults.SHORTEST_SCHEDULE:
             options["schedule"] = None
         _check(options, has_scheduler=given["scheduler"] is not None)
@@ -65,17 +71,6 @@ class TrainingConfig:
     def __str__(self) -> str:
         """Return what was chosen, in a line."""
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.chosen)
-
-
-def _choose(given: Mapping[str, Any], sampler: BucketBatchSampler, validates: bool) -> dict[str, Any]:
-    if given["optimizer"] is not None:
-        options = defaults.plain_training_options()
-    else:
-        options = defaults.training_options(len(sampler), validates=validates)
-    if given["scheduler"] is not None:
-        options["schedule"] = None
-    patience = options.pop("patience")
-    return options | {"early_stopping": None if patience is None else EarlyStopping(patience=patience)}
 
 
 def _count_updates(sampler: BucketBatchSampler, initial_epoch: int, epochs: int) -> int:
