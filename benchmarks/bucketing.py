@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 from benchmarks.table import publish
 from seqclf import BucketBatchSampler, RNNClassifier, SequenceDataset, evaluate, fit, load_names
+from seqclf.defaults import PLAIN
 
 SIZES = (30, 256)
 EPOCHS = 10
@@ -24,7 +25,7 @@ EPOCHS = 10
 def train_once(dataset: SequenceDataset, batch_size: int, seed: int, window: int) -> tuple[float, float]:
     """Train, and return the accuracy on the test part and the seconds that training took."""
     train, test = dataset.split(0.2, seed=seed)
-    model = RNNClassifier.for_dataset(train, hidden_size=128, seed=seed)
+    model = RNNClassifier.for_dataset(train, hidden_size=128, seed=seed, **PLAIN)
     start = time.perf_counter()
     with patch("seqclf.training.fit.BucketBatchSampler", partial(BucketBatchSampler, window=window)):
         fit(model, train, epochs=EPOCHS, batch_size=batch_size, seed=seed, device="cpu", progress=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.table import names_parser, publish
 from seqclf import RNNClassifier, SequenceDataset, calibrate, evaluate, fit, load_names
+from seqclf.defaults import PLAIN
 
 MODELS: dict[str, dict[str, Any]] = {
     "LSTM, 10 epochs": {"cell": "lstm", "epochs": 10},
@@ -22,7 +23,7 @@ def measure(pairs: list[tuple[str, str]], cell: Any, epochs: int, seed: int) -> 
     """Return the temperature, and calibration error, NLL and accuracy, each before and after."""
     rest, test = SequenceDataset.from_pairs(pairs).split(0.25, seed=seed)
     train, validation = rest.split(0.1, seed=seed)
-    model = RNNClassifier.for_dataset(train, cell=cell, bidirectional=True, seed=seed)
+    model = RNNClassifier.for_dataset(train, cell=cell, **(PLAIN | {"bidirectional": True}), seed=seed)
     fit(model, train, epochs=epochs, seed=seed, progress=False)
     before = evaluate(model, test)
     temperature = calibrate(model, validation)

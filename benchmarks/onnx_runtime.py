@@ -16,6 +16,7 @@ import torch
 
 from benchmarks.table import names_parser, publish, take_turns
 from seqclf import Predictor, RNNClassifier, SequenceDataset, export, load_names, predict_proba
+from seqclf.defaults import PLAIN
 
 ROWS: list[tuple[Any, int, bool]] = [
     (cell, layers, both) for cell in ("lstm", "gru", "rnn") for layers, both in ((1, False), (1, True), (2, True))
@@ -76,7 +77,8 @@ def table(data: str, rounds: int, threads: int) -> Iterator[str]:
     )
     yield "|---|--:|--:|--:|--:|--:|--:|--:|"
     for cell, layers, both in ROWS:
-        model = RNNClassifier.for_dataset(dataset, cell=cell, num_layers=layers, bidirectional=both, seed=0).eval()
+        options = PLAIN | {"cell": cell, "num_layers": layers, "bidirectional": both}
+        model = RNNClassifier.for_dataset(dataset, **options, seed=0).eval()
         difference, *speeds = measure(model, names, rounds, threads)
         name = f"{cell}, {layers} layer{'s' * (layers > 1)}{', both ways' * both}"
         pairs = [f"{theirs:,.0f} | {ours:,.0f} | {ours / theirs:.2f}" for theirs, ours in (speeds[:2], speeds[2:])]

@@ -9,6 +9,7 @@ import argparse
 import torch
 
 from seqclf import RNNClassifier, SequenceDataset, fit, load_names
+from seqclf.defaults import PLAIN
 from seqclf.training.distributed import process_rank
 
 
@@ -22,7 +23,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     dataset = SequenceDataset.from_pairs(load_names(arguments.folder))
-    model = RNNClassifier.for_dataset(dataset, hidden_size=arguments.hidden_size, seed=0)
+    model = RNNClassifier.for_dataset(dataset, hidden_size=arguments.hidden_size, seed=0, **PLAIN)
     history = fit(model, dataset, epochs=4, batch_size=arguments.batch_size, progress=False, device="cpu")
     if not process_rank():
         speed = len(dataset) / sorted(history["seconds"])[1]

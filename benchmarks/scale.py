@@ -9,6 +9,7 @@ import torch
 from benchmarks.machine import peak_memory
 from seqclf import BucketBatchSampler, RNNClassifier, SequenceDataset, Vocabulary, fit
 from seqclf.data.ragged import Ragged
+from seqclf.defaults import PLAIN
 
 SHORTEST, LONGEST, BATCH_SIZE = 2, 20, 256
 _SYMBOLS, _CLASSES = 57, 18
@@ -50,7 +51,7 @@ def measure_size(count: int) -> dict[str, Any]:
 
 def _train(dataset: SequenceDataset) -> float:
     """Return the seconds of an epoch of a model that is as good as none."""
-    model = RNNClassifier.for_dataset(dataset, cell="gru", embedding_dim=4, hidden_size=4, seed=0)
+    model = RNNClassifier.for_dataset(dataset, cell="gru", embedding_dim=4, hidden_size=4, seed=0, **PLAIN)
     start = time.perf_counter()
     fit(model, dataset, epochs=1, batch_size=BATCH_SIZE, device="cpu", progress=False)
     return time.perf_counter() - start

@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from benchmarks.table import names_parser, publish, take_turns
 from seqclf import RNNClassifier, SequenceDataset, fit, load_names
+from seqclf.defaults import PLAIN
 
 BATCH_SIZE, HIDDEN_SIZE = 64, 128
 
@@ -52,7 +53,7 @@ def epoch_of_loops(dataset: SequenceDataset) -> None:
 
 def epoch_of_fit(dataset: SequenceDataset) -> None:
     """Train the same cell for one epoch by `fit`."""
-    model = RNNClassifier.for_dataset(dataset, cell="rnn", hidden_size=HIDDEN_SIZE)
+    model = RNNClassifier.for_dataset(dataset, cell="rnn", hidden_size=HIDDEN_SIZE, **PLAIN)
     fit(model, dataset, epochs=1, batch_size=BATCH_SIZE, clip_grad_norm=3, progress=False)
 
 

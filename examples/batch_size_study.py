@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 import seqclf
 from seqclf import SequenceDataset, StudyResult
+from seqclf.defaults import PLAIN
 from seqclf.study import Summary
 
 
@@ -109,7 +110,7 @@ def study(arguments: argparse.Namespace) -> StudyResult:
     rest, test = SequenceDataset.from_pairs(pairs).split(test_size=0.2, seed=0)
     train, validation = rest.split(test_size=0.1, seed=0)
     print(f"train:      {train}\nvalidation: {validation}\ntest:       {test}, none of its names in the others\n")
-    base = {
+    base = PLAIN | {
         "cell": arguments.cell,
         "hidden_size": arguments.hidden_size,
         "num_layers": arguments.num_layers,

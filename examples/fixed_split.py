@@ -19,12 +19,13 @@ import numpy.typing as npt
 
 import seqclf
 from seqclf import SequenceDataset, StudyResult
+from seqclf.defaults import PLAIN
 from seqclf.study import Run, Summary, format_measure
 
 Pairs = list[tuple[str, str]]
 SPELLINGS: dict[str, Callable[[str], str]] = {"folded to ASCII": seqclf.fold_ascii, "as written": str}
 
-START: dict[str, Any] = {
+START: dict[str, Any] = PLAIN | {
     "cell": "gru",
     "hidden_size": 256,
     "bidirectional": True,
@@ -39,6 +40,7 @@ START: dict[str, Any] = {
     "learning_rate": 3e-3,
     "schedule": "one_cycle",
     "clip_grad_norm": 1.0,
+    "early_stopping": None,
 }
 CHANGES: dict[str, list[Any]] = {
     "cell": ["lstm"],

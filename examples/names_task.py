@@ -14,6 +14,7 @@ import io
 import sys
 import tempfile
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 import seqclf
-from seqclf import RNNClassifier, SequenceDataset, StudyResult
+from seqclf import Evaluation, RNNClassifier, SequenceDataset, StudyResult
+from seqclf.defaults import PLAIN
 from seqclf.study import Run, Summary, format_measure
 from seqclf.training.distributed import process_rank
 
@@ -55,6 +57,8 @@ TRAINING: dict[str, Any] = {
     "learning_rate": 3e-3,
     "schedule": "one_cycle",
     "clip_grad_norm": 1.0,
+    "label_smoothing": 0.0,
+    "early_stopping": None,
     "calibrate": True,
 }
 
@@ -66,7 +70,7 @@ def study(train: SequenceDataset, test: SequenceDataset, folder: Path, arguments
     What the repetitions tell of how often each language comes is given to the models afterwards, as priors.
     """
     distinct, validation = train.drop_duplicates().split(test_size=0.1, seed=0)
-    base = TRAINING | ({} if arguments.one_way else BOTH_WAYS)
+    base = PLAIN | ({} if arguments.one_way else BOTH_WAYS) | TRAINING
     base |= {"epochs": arguments.epochs, "batch_size": arguments.batch_size}
     base |= {"priors": tuple(torch.bincount(train.labels, minlength=len(train.classes)).tolist())}
     seeds = range(arguments.seeds)
@@ -82,7 +86,7 @@ def study(train: SequenceDataset, test: SequenceDataset, folder: Path, arguments
     )
 
 
-def tabulate(rows: list[Summary], majority: float) -> str:
+def tabulate(rows: list[Summary], majority: float, linear: Evaluation | None = None) -> str:
     """Return the table of results in Markdown."""
     lines = [
         "| model | accuracy (%) | 95 % interval | NLL | macro-F1 | parameters | seconds |",
@@ -93,6 +97,9 @@ def tabulate(rows: list[Summary], majority: float) -> str:
         accuracy, loss, macro_f1 = (format_measure(f"test_{name}", row) for name in ("accuracy", "loss", "macro_f1"))
         ends = f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
         lines.append(f"| {name} | {accuracy} | {ends} | {loss} | {macro_f1} | {row.parameters:,} | {row.seconds:.0f} |")
+    if linear is not None:
+        told = f"{100 * linear.accuracy:.1f} | | {linear.loss:.3f} | {linear.macro_f1:.3f}"
+        lines.append(f"| a linear model, all lines | {told} | | |")
     return "\n".join([*lines, f"| always the largest class | {100 * majority:.1f} | | | | | |"])
 
 
@@ -140,7 +147,8 @@ def main() -> None:
     print(f"train: {train}\ntest:  {test}, none of its names in train\n")
     with nullcontext(arguments.output) if arguments.output else tempfile.TemporaryDirectory() as folder:
         result = study(train, test, Path(folder), arguments)
-        table = tabulate(result.summarise(), test.report().majority)
+        linear = seqclf.linear_baseline(train, test) if find_spec("sklearn") else None
+        table = tabulate(result.summarise(), test.report().majority, linear)
         print(table)
         best = result.best("validation_loss")  # the test names choose nothing
         print_guesses(best.load_model(), arguments.predict)

@@ -159,7 +159,3 @@ small_tensors = st.tuples(
     st.sampled_from([torch.float32, torch.float64, torch.int64, torch.uint8, torch.bool]),
     st.lists(st.integers(0, 3), max_size=2),
 ).map(lambda pair: torch.arange(int(np.prod(pair[1]))).reshape(pair[1]).to(pair[0]))
-
-
-# A model without anything that `for_dataset` would choose for the data.
-PLAIN: Any = {"bidirectional": False, "pooling": "last", "dropout": 0.0, "input_dropout": 0.0, "symbol_dropout": 0.0}

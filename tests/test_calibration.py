@@ -17,6 +17,7 @@ from seqclf import (
     fit,
     predict_proba,
 )
+from seqclf.defaults import PLAIN
 from tests import strategies
 
 DATA = strategies.letters_dataset(count=30)
@@ -54,7 +55,7 @@ def cautious_loss(model: RNNClassifier) -> float:
 @pytest.mark.parametrize("count", [1, 4, 40])
 def test_few_right_answers_make_no_model_certain(count: int) -> None:
     data = SequenceDataset.from_pairs([("a", "x"), ("b", "y")] * count)
-    model = RNNClassifier.for_dataset(data, hidden_size=8, seed=0).double()
+    model = RNNClassifier.for_dataset(data, hidden_size=8, seed=0, **PLAIN).double()
     fit(model, data, epochs=60 // count + 10, batch_size=2, progress=False)
     assert evaluate(model, data).accuracy == 1
     with torch.no_grad():

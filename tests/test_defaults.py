@@ -29,6 +29,7 @@ from seqclf import (
 from seqclf.data import baseline
 from seqclf.data.ngrams import count_ngrams
 from seqclf.data.ragged import Ragged
+from seqclf.defaults import PLAIN
 from seqclf.engine.dropout import rarity_thresholds
 from seqclf.errors import MissingDependencyError, SeqclfWarning
 from seqclf.training.schedules import make_scheduler
@@ -67,7 +68,7 @@ def test_what_is_given_is_kept_and_auto_is_not_given() -> None:
     assert (model.dropout, model.ngrams, model.config["pooling"]) == (0.0, None, ("last", "mean", "max"))
     assert "dropout" not in model.chosen
     assert "pooling" in model.chosen
-    plain = RNNClassifier.for_dataset(LETTERS, **SMALL, **strategies.PLAIN, ngrams=None, ngram_dropout=0.0)
+    plain = RNNClassifier.for_dataset(LETTERS, **SMALL, **PLAIN)
     assert plain.chosen == ()
     assert "chosen" not in str(plain)
 

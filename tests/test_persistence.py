@@ -157,7 +157,7 @@ def rewrite(path: Path, change: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d | {"version": 3}, r"version 3 or older; got version 3, written by seqclf '0\..*Upgrade seqclf"),
+        (lambda d: d | {"version": 4}, r"version 3 or older; got version 4, written by seqclf '0\..*Upgrade seqclf"),
         (lambda d: d | {"version": None}, r"version 3 or older; got version None"),
         (lambda d: [d], r"model file must hold a description; got list"),
         (lambda d: {"version": 1}, r"must describe a model that fits its weights; got 'model'"),

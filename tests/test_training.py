@@ -27,6 +27,7 @@ from seqclf import (
     evaluate,
     fit,
 )
+from seqclf.defaults import PLAIN
 from seqclf.training.steps import NativeSteps, StepData
 from tests import strategies
 
@@ -35,7 +36,7 @@ TEST = strategies.letters_dataset(count=30, seed=1, vocabulary=DATA.vocabulary)
 
 
 def make(data: SequenceDataset = DATA, **options: Any) -> RNNClassifier:
-    return RNNClassifier.for_dataset(data, **({"hidden_size": 8, "seed": 0} | strategies.PLAIN | options))
+    return RNNClassifier.for_dataset(data, **({"hidden_size": 8, "seed": 0} | PLAIN | options))
 
 
 def train(model: RNNClassifier | None = None, data: SequenceDataset = DATA, **options: Any) -> History:
@@ -251,7 +252,7 @@ def test_weights_too_small_for_the_type_are_left_out() -> None:
 def test_errors_tell_where_a_sequence_stands_in_what_was_given(options: Any, empty: Any) -> None:
     texts = ["" if empty == "skip" and index == 1 else "ab" for index in range(5)]
     data = SequenceDataset.from_pairs([(text, "xy"[index % 2]) for index, text in enumerate(texts)], allow_empty=True)
-    model = RNNClassifier.for_dataset(data, hidden_size=4, empty=empty, seed=0, **strategies.PLAIN)
+    model = RNNClassifier.for_dataset(data, hidden_size=4, empty=empty, seed=0, **PLAIN)
     with torch.no_grad():
         model.head.weight.fill_(3e38)  # finite, which the logits will not be
         nn.init.constant_(model.encoder.get_parameter("bias_ih_l0"), 9.0)
@@ -278,7 +279,7 @@ def test_weights_stay_with_their_sequences_where_others_are_skipped() -> None:
     whole = SequenceDataset.from_pairs(pairs, allow_empty=True)
     found = []
     for data, weight in [(whole, [1.0, 7.0, 2.0, 3.0]), (whole.subset([0, 2, 3]), [1.0, 2.0, 3.0])]:
-        model = RNNClassifier.for_dataset(whole, hidden_size=4, empty="skip", seed=0, **strategies.PLAIN)
+        model = RNNClassifier.for_dataset(whole, hidden_size=4, empty="skip", seed=0, **PLAIN)
         fit(model, data, epochs=2, sample_weight=weight, progress=False)
         found.append(weights(model))
     assert torch.equal(*found)
@@ -517,11 +518,12 @@ def test_real_memory_that_runs_out_is_found_by_a_dry_run() -> None:
     code = """
 import random, re, resource, torch
 from seqclf import RNNClassifier, SequenceDataset, TrainingError, fit
+from seqclf.defaults import PLAIN
 torch.set_num_threads(1)
 pairs = [("".join(random.choices("abcd", k=1500)), "xy"[number % 2]) for number in range(200)]
 data = SequenceDataset.from_pairs(pairs)
 def run(**options):
-    model = RNNClassifier.for_dataset(data, hidden_size=64, seed=0)
+    model = RNNClassifier.for_dataset(data, hidden_size=64, seed=0, **PLAIN)
     return fit(model, data, epochs=1, batch_size=200, dry_run=True, progress=False, device="cpu", **options)
 used = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) << 10
 resource.setrlimit(resource.RLIMIT_AS, (used + (250 << 20),) * 2)

@@ -9,6 +9,7 @@ from benchmarks.config import EMBEDDING, MOMENTUM, Config
 from benchmarks.peers import Pass
 from benchmarks.work import Work
 from seqclf import Predictor, RNNClassifier, SequenceDataset, fit, predict
+from seqclf.defaults import PLAIN
 
 
 def make_dataset(work: Work) -> SequenceDataset:
@@ -33,10 +34,8 @@ class SeqclfFit:
             cell=config.cell,
             hidden_size=config.hidden,
             num_layers=config.layers,
-            bidirectional=config.bidirectional,
-            dropout=config.dropout,
-            pooling=config.pooling,
             seed=0,
+            **(PLAIN | {"bidirectional": config.bidirectional, "dropout": config.dropout, "pooling": config.pooling}),
         )
         # One object for all passes, so that its momentum goes on as the weights do.
         self.optimizer = SGD(self.model.parameters(), lr=config.learning_rate, momentum=MOMENTUM, fused=True)

@@ -22,6 +22,20 @@ MOST_NGRAM_KEY = 1 << 63  # n-grams are numbers below it
 SHORTEST_SCHEDULE = 20  # updates, below which a schedule would be all ends
 
 
+# What the rules would choose if there were none: a plain model, as the constructor makes it.
+PLAIN: Any = {
+    "bidirectional": False,
+    "pooling": "last",
+    "dropout": 0.0,
+    "input_dropout": 0.0,
+    "symbol_dropout": 0.0,
+    "positions": None,
+    "ngrams": None,
+    "ngram_dropout": 0.0,
+    "standardize": False,
+}
+
+
 def is_auto(value: Any) -> bool:
     """Whether an option is left to the rules."""
     return isinstance(value, str) and value == "auto"

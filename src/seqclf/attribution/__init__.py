@@ -54,7 +54,7 @@ def explain(
     Example:
         >>> from seqclf import RNNClassifier, SequenceDataset, explain, fit
         >>> train = SequenceDataset.from_pairs([("aab", "a"), ("aba", "a"), ("bba", "b"), ("bab", "b")] * 8)
-        >>> model = RNNClassifier.for_dataset(train, hidden_size=8, seed=0)
+        >>> model = RNNClassifier.for_dataset(train, hidden_size=8, dropout=0.0, ngrams=None, seed=0)
         >>> _ = fit(model, train, epochs=20, batch_size=4, progress=False)
         >>> explanation = explain(model, "abb")  # words that begin with an a
         >>> explanation.label, int(explanation.scores.argmax())

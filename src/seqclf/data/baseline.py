@@ -17,11 +17,11 @@ from seqclf.data.ragged import Ragged
 from seqclf.errors import InvalidDataError, MissingDependencyError
 from seqclf.vocabulary import Vocabulary
 
-# Orders of n-grams: of letters a few tell a word, of words pairs are what a small set has often enough.
-_LETTERS, _TOKENS = (1, 2, 3, 4), (1, 2)
+# Orders of n-grams: a few letters tell a word; more than three tokens hardly ever come twice.
+_LETTERS, _TOKENS = (1, 2, 3, 4), (1, 2, 3)
 _MOST_TRAINED = 50_000  # sequences, of which more make it slow and hardly better
 _MOST_PLACES = 1_000  # steps of sequences of equal lengths that have weights of their own
-_NGRAM_PENALTY, _PLAIN_PENALTY = 10.0, 1.0  # C of scikit-learn: rows of n-grams have length 1
+_NGRAM_PENALTY, _PLAIN_PENALTY = 30.0, 1.0  # C of scikit-learn: rows of n-grams have length 1
 
 
 def can_fit() -> bool:
@@ -63,7 +63,7 @@ def linear_probabilities(train: LabelledSequences, test: LabelledSequences) -> n
         probabilities[:, known] = 1.0
         return probabilities
     learned, asked, penalty = _features(train.sequences.select(chosen), test.sequences, train.vocabulary)
-    model = LogisticRegression(C=penalty, max_iter=300, tol=1e-3).fit(learned, labels)
+    model = LogisticRegression(C=penalty, max_iter=300).fit(learned, labels)
     probabilities[:, known] = model.predict_proba(asked)
     return probabilities
 
@@ -79,18 +79,18 @@ def _features(train: Ragged, test: Ragged, vocabulary: Vocabulary | None) -> tup
         encoder = OneHotEncoder(handle_unknown="ignore")
         rows = [sequences.values.numpy().reshape(len(sequences), -1) for sequences in (train, test)]
         return encoder.fit_transform(rows[0]), encoder.transform(rows[1]), _PLAIN_PENALTY
-    orders = _LETTERS if vocabulary is not None and vocabulary.is_text else _TOKENS
-    return *_ngrams(train, test, orders), _NGRAM_PENALTY
+    is_text = vocabulary is not None and vocabulary.is_text
+    return *_ngrams(train, test, is_text=is_text), _NGRAM_PENALTY
 
 
-def _ngrams(train: Ragged, test: Ragged, orders: tuple[int, ...]) -> tuple[Any, Any]:
+def _ngrams(train: Ragged, test: Ragged, *, is_text: bool) -> tuple[Any, Any]:
     """Return the tf-idf of n-grams that the training data have, sparse (n, M); texts begin and end with a mark."""
     from scipy import sparse  # noqa: PLC0415
     from sklearn.feature_extraction.text import TfidfTransformer  # noqa: PLC0415
 
     base = int(max(int(one.values.max()) if len(one.values) else 0 for one in (train, test))) + 3
-    orders = tuple(order for order in orders if base**order < 1 << 63)
-    if len(orders) > 2:
+    orders = [order for order in (_LETTERS if is_text else _TOKENS) if base**order < 1 << 63]
+    if is_text:
         train, test = (_mark_ends(one, base) for one in (train, test))
     blocks: list[list[Any]] = [[], []]
     for order in orders:

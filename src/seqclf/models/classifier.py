@@ -525,6 +525,8 @@ class RNNClassifier(nn.Module):
         positions = (
             Positions.of_packed(inputs) if isinstance(inputs, PackedSequence) else Positions.of_padded(*ids.shape)
         )
+        if not isinstance(inputs, PackedSequence):  # whatever stands behind the ends
+            ids = ids.masked_fill((positions.step >= lengths[:, None]).to(ids.device), 0)
         if dropout is not None:
             ids = dropout.drop_symbols(ids, positions)
         try:

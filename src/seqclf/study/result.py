@@ -119,7 +119,7 @@ class StudyResult:
         >>> result = run_study(
         ...     train,
         ...     {"cell": ["gru", "lstm"], "seed": [0, 1]},
-        ...     base={"hidden_size": 8, "epochs": 8, "learning_rate": 0.02},
+        ...     base={"hidden_size": 8, "epochs": 20, "learning_rate": 0.02, "bidirectional": False, "ngrams": None},
         ...     validation_data=train,
         ...     progress=False,
         ... )
@@ -128,8 +128,8 @@ class StudyResult:
         >>> print(result.to_markdown(["validation_accuracy"]))
         | cell | validation accuracy (%) | parameters |
         |---|--:|--:|
-        | gru | 100.0 ± 0.0 | 2,050 |
-        | lstm | 100.0 ± 0.0 | 2,642 |
+        | gru | 100.0 ± 0.0 | 18,466 |
+        | lstm | 100.0 ± 0.0 | 19,058 |
     """
 
     runs: tuple[Run, ...]

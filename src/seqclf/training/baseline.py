@@ -16,7 +16,7 @@ def linear_baseline(train: SequenceDataset, test: SequenceDataset) -> Evaluation
     """Train a linear model on `train` and measure it on `test`: what a recurrent network has to beat.
 
     It is scikit-learn's logistic regression over what classical models know of sequences: tf-idf of n-grams (of one to
-    four letters, or of single tokens and pairs); each symbol at its place where all sequences have one length, as
+    four letters, or of one to three tokens); each symbol at its place where all sequences have one length, as
     aligned windows have; and of measurements mean, spread, extremes, quartiles, ends, slope and roughness. Nothing is
     tuned. Of more than 50,000 training sequences it sees so many, drawn at random. Two runs give the same.
 

@@ -193,7 +193,7 @@ class Run:
             "batch_size": sampler.batch_size,
             "max_tokens": sampler.max_tokens,
             "seed": sampler.seed,
-            "schedule": self.config.schedule and [self.config.schedule, self.config.warmup, self.config.updates],
+            "schedule": self._about_schedule(),
             "scheduler": scheduler and [type(scheduler).__name__, trainer.interval, _plain(scheduler.state_dict())],
             "optimizer": [type(trainer.optimizer).__name__, groups],
             "clip_grad_norm": trainer.clip_grad_norm,
@@ -202,6 +202,12 @@ class Run:
             "label_smoothing": trainer.objective.label_smoothing,
             "early_stopping": self.best and asdict(self.best.rule),
         }
+
+    def _about_schedule(self) -> list[Any] | None:
+        """Return what decides the learning rates; a constant one does not go by the number of updates."""
+        config = self.config
+        is_constant = config.schedule in {None, "constant"} and not config.warmup
+        return None if is_constant else [config.schedule, config.warmup, config.updates]
 
     def state(self) -> dict[str, Any]:
         """Return what `load_state` goes on from."""
