@@ -48,7 +48,7 @@ SMALL: Any = {"hidden_size": 4, "embedding_dim": 3, "seed": 0}
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (LETTERS, {"ngrams": (2, 3), "positions": None, "symbol_dropout": "rare", "input_dropout": 0.3}),
+        (LETTERS, {"ngrams": None, "positions": None, "symbol_dropout": "rare", "input_dropout": 0.3}),
         (TOKENS, {"ngrams": (2,), "positions": None}),
         (ALIGNED, {"ngrams": (2, 3), "positions": "both"}),
         (SERIES, {"ngrams": None, "positions": None, "standardize": True, "input_dropout": 0.1, "symbol_dropout": 0.0}),
@@ -71,6 +71,13 @@ def test_what_is_given_is_kept_and_auto_is_not_given() -> None:
     plain = RNNClassifier.for_dataset(LETTERS, **SMALL, **PLAIN)
     assert plain.chosen == ()
     assert "chosen" not in str(plain)
+
+
+def test_ngrams_that_are_asked_for_are_forgotten_now_and_then() -> None:
+    model = RNNClassifier.for_dataset(LETTERS, **SMALL, ngrams=2)
+    assert (model.ngrams, model.ngram_dropout) == ((2,), 0.3)
+    assert model.num_ngrams == len(model.ngram_vectors.keys) > 0  # type: ignore[union-attr]
+    assert RNNClassifier.for_dataset(TOKENS, **SMALL, ngrams=None).ngram_dropout == 0.0
 
 
 def test_the_plain_constructor_stays_plain() -> None:

@@ -199,7 +199,7 @@ class RNNClassifier(nn.Module):
         self.empty = check_choice("empty", empty, get_args(EmptyPolicy))
         self.cell: CellName | CellFactory = cell
         self.vocab_size, self.input_size = check_width(vocab_size, input_size)
-        self.positions = check_positions(positions)
+        self.positions: PositionsName | None = check_positions(positions)
         self.ngrams = check_ngrams(ngrams, self.vocab_size)
         self.ngram_min_freq = check_int("ngram_min_freq", ngram_min_freq)
         self.ngram_dropout = check_probability("ngram_dropout", ngram_dropout)

@@ -48,7 +48,7 @@ _FOR_ALL: tuple[Options, ...] = (
 _FOR_SYMBOLS: tuple[Options, ...] = (
     {"positions": "both"},
     {"ngrams": None},
-    {"ngrams": (2, 3, 4), "ngram_dropout": 0.5},
+    {"ngrams": (2, 3), "ngram_dropout": 0.3},
     {"positions": None},
     {"embedding_dim": 128},
 )
@@ -159,7 +159,7 @@ def autotune(
         >>> from seqclf import SequenceDataset, autotune
         >>> pairs = [("a" * n + "b", "x") for n in range(20)] + [("b" * n + "a", "y") for n in range(20)]
         >>> train = SequenceDataset.from_pairs(pairs)
-        >>> model, trials = autotune(train, minutes=0.01, base={"hidden_size": 8, "epochs": 2}, progress=False)
+        >>> model, trials = autotune(train, minutes=0.0001, base={"hidden_size": 8, "epochs": 2}, progress=False)
         >>> trials.best.options
         {}
     """
