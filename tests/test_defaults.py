@@ -76,7 +76,7 @@ def test_what_is_given_is_kept_and_auto_is_not_given() -> None:
 def test_ngrams_that_are_asked_for_are_forgotten_now_and_then() -> None:
     model = RNNClassifier.for_dataset(LETTERS, **SMALL, ngrams=2)
     assert (model.ngrams, model.ngram_dropout) == ((2,), 0.3)
-    assert model.num_ngrams == len(model.ngram_vectors.keys) > 0  # type: ignore[union-attr]
+    assert model.num_ngrams == len(model.ngram_vectors.keys) > 0
     assert RNNClassifier.for_dataset(TOKENS, **SMALL, ngrams=None).ngram_dropout == 0.0
 
 

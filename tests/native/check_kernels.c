@@ -479,6 +479,51 @@ static void check_dropout(int64_t cell, int64_t directions) {
     report(hashes);
 }
 
+/* Steps that are sums of vectors: of a symbol, of the n-grams that end there, and of distances; some of them dropped. */
+static void check_sums(int64_t cell, int64_t directions) {
+    title("%s sums x%d", cells[cell], (int)directions);
+    Hashes hashes = fresh;
+    enum { VOCAB = 6 };
+    static int64_t keys[64];
+    int64_t ngrams = 0;
+    for (int64_t key = VOCAB; key < VOCAB * VOCAB; key += 3) keys[ngrams++] = key;
+    for (int64_t key = VOCAB * VOCAB; key < VOCAB * VOCAB * VOCAB; key += 5) keys[ngrams++] = key;
+    static const int32_t drop_symbol[VOCAB] = {0, 0, 60000, 30000, 0, 9000};
+    for (int i = 0; i < 4; i++) {
+        Net net;
+        Data data;
+        make_net(&net, cell, 1 + i / 2, directions, 19, 7, VOCAB, 5, 15);
+        Model *model = &net.model;
+        model->starts = 4;
+        model->start = weight(&net, model->starts * model->input, 1, &model->d_start);
+        if (directions == 2) { /* a stream does not know the end */
+            model->ends = 3;
+            model->end = weight(&net, model->ends * model->input, 1, &model->d_end);
+        }
+        model->orders = 2;
+        model->order[0] = 2;
+        model->order[1] = 3;
+        model->ngrams = ngrams;
+        model->ngram_key = keys;
+        model->ngram = weight(&net, ngrams * model->input, 1, &model->d_ngram);
+        make_data(&data, model, 11, 9, VALUES_INT16);
+        Batch *batch = &data.batch;
+        if (i % 2) {
+            batch->keys = data.keys;
+            batch->drop_ngrams = 20000;
+            batch->drop_symbol = drop_symbol;
+            batch->drop_inputs = i == 3 ? 13107 : 0;
+        }
+        void *output = check_passes(&net, &data, &hashes);
+        check_alone(&net.model, &data, output);
+        if (i % 2 == 0) check_inference(&net.model, &data, output);
+        free(output);
+        free_data(&data);
+        free_net(&net);
+    }
+    report(hashes);
+}
+
 static void check_update(int64_t update_kind, const char *called) {
     title("update %s", called);
     Hashes hashes = fresh;
@@ -624,7 +669,10 @@ int main(int count, char **arguments) {
             for (int i = 0; i < 8; i++) check_cell(cell, 1 + (i >> 2), 1 + (i >> 1 & 1), i & 1);
             for (int has_ids = 0; has_ids < 2; has_ids++) check_large(cell, has_ids);
             check_ends(cell);
-            for (int64_t directions = 1; directions <= 2; directions++) check_dropout(cell, directions);
+            for (int64_t directions = 1; directions <= 2; directions++) {
+                check_dropout(cell, directions);
+                check_sums(cell, directions);
+            }
         }
         check_short_memory();
     }
