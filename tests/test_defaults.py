@@ -1,12 +1,14 @@
 """The rules for what is left to them, the schedules by name, the linear baseline, and autotune."""
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from benchmarks.defaults import read_series
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -20,13 +22,16 @@ from seqclf import (
     SequenceDataset,
     autotune,
     defaults,
+    evaluate,
+    explain,
     fit,
     linear_baseline,
     load,
     predict_proba,
     save,
+    verify_batching,
 )
-from seqclf.data import baseline
+from seqclf.data import baseline, ngrams
 from seqclf.data.ngrams import count_ngrams
 from seqclf.data.ragged import Ragged
 from seqclf.defaults import PLAIN
@@ -158,6 +163,19 @@ def test_ngrams_are_counted_within_sequences(sequences: list[list[int]], least: 
     assert sorted(expected[key] for key in most) == sorted((expected[key] for key in kept), reverse=True)[:2][::-1]
 
 
+def test_ngrams_are_counted_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = count_ngrams(LETTERS.sequences, (2, 3), 9, 2, 50)
+    monkeypatch.setattr(ngrams, "_BLOCK_STEPS", 7)
+    assert torch.equal(count_ngrams(LETTERS.sequences, (2, 3), 9, 2, 50), whole)
+
+
+def test_what_ngrams_and_distances_say_is_told_where_they_stand() -> None:
+    model = RNNClassifier.for_dataset(LETTERS, **SMALL, ngrams=2, positions="both").double()
+    fit(model, LETTERS, epochs=3, progress=False)
+    assert abs(explain(model, "abcab").residual) < 0.01
+    assert verify_batching(model, ["ab", "abcabc", "c"]).passed
+
+
 def test_rare_symbols_become_unknown_in_proportion() -> None:
     thresholds = rarity_thresholds(torch.tensor([5, 5, 0, 1, 3, 10**6]))
     assert thresholds.tolist() == [0, 0, 0, 1 << 15, 1 << 14, 0]
@@ -254,6 +272,17 @@ def test_training_that_comes_to_nothing_says_so() -> None:
 def test_bad_training_options(options: Any, message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
         fit(RNNClassifier.for_dataset(LETTERS, **SMALL), LETTERS, progress=False, **options)
+
+
+TASKS = os.environ.get("SEQCLF_TASKS_DIR")
+
+
+@pytest.mark.skipif(TASKS is None, reason="SEQCLF_TASKS_DIR is not set: no other data than names are trained on")
+def test_the_plain_call_beats_a_linear_model_on_real_series() -> None:
+    [(train, test)] = read_series(Path(TASKS or "") / "series" / "ItalyPowerDemand", 0)
+    model = RNNClassifier.for_dataset(train, seed=0)
+    fit(model, train, progress=False)
+    assert evaluate(model, test).accuracy > 0.93 > linear_baseline(train, test).accuracy + 0.05
 
 
 # Schedules by name.

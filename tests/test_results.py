@@ -52,6 +52,7 @@ def test_tables_are_the_means_of_the_single_runs(name: str) -> None:
     runs = json.loads((RESULTS / name / "results.json").read_text(encoding="utf-8"))["runs"]
     assert [float(row["test_accuracy"]) for row in rows] == [run["results"]["test"]["accuracy"] for run in runs]
     table = (RESULTS / name / "table.md").read_text(encoding="utf-8").splitlines()[2:-1]
+    table = [line for line in table if not line.startswith("| a linear model")]
     seeds = len(rows) // len(table)
     assert seeds >= 3
     for number, line in enumerate(table):

@@ -23,6 +23,7 @@ DOCUMENTS = [
     ROOT / "docs" / "batching.md",
     ROOT / "docs" / "answers.md",
     ROOT / "docs" / "ecosystem.md",
+    ROOT / "docs" / "defaults.md",  # of which benchmarks.defaults makes the tables, from data of several kinds
 ]
 COMMANDS = {
     "names_sample": "examples/names_task.py --seeds 3 --output {output}",

@@ -3,13 +3,16 @@
 Legend: B sequences, T steps, N steps in all.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from seqclf.data.ragged import Ragged
+
+_BLOCK_STEPS = 1 << 22  # steps that are counted at once: some hundred megabytes
 
 
 def keys_of_windows(ids: Tensor, order: int, base: int) -> Tensor:
@@ -20,10 +23,13 @@ def keys_of_windows(ids: Tensor, order: int, base: int) -> Tensor:
     rows, steps = ids.shape
     if steps < order:
         return ids.new_full((rows, steps), -1, dtype=torch.int64)
-    windows = ids.long().unfold(1, order, 1)  # (B, T - order + 1, order)
-    powers = torch.tensor([base**i for i in reversed(range(order))], device=ids.device)
-    keys = torch.where((windows != 0).all(-1), (windows * powers).sum(-1), -1)
-    return functional.pad(keys, (order - 1, 0), value=-1)
+    keys = ids.new_zeros((rows, steps - order + 1), dtype=torch.int64)  # of windows that begin at each step
+    is_whole = torch.ones_like(keys, dtype=torch.bool)
+    for place in range(order):
+        digits = ids[:, place : steps - order + 1 + place].long()
+        keys.mul_(base).add_(digits)
+        is_whole &= digits != 0
+    return functional.pad(keys.masked_fill_(~is_whole, -1), (order - 1, 0), value=-1)
 
 
 def ngram_keys(sequences: Ragged, order: int, base: int) -> Tensor:
@@ -35,12 +41,23 @@ def ngram_keys(sequences: Ragged, order: int, base: int) -> Tensor:
 
 def count_ngrams(sequences: Ragged, orders: tuple[int, ...], base: int, min_freq: int, most: int) -> Tensor:
     """Return the numbers of the n-grams that occur at least so often, ascending: the `most` most frequent, (M,)."""
-    found: list[npt.NDArray[np.int64]] = []
-    counts: list[npt.NDArray[np.int64]] = []
-    for order in orders:
-        keys = ngram_keys(sequences, order, base).numpy()
-        unique, count = np.unique(keys[keys >= 0], return_counts=True)
-        found.append(unique[count >= min_freq])
-        counts.append(count[count >= min_freq])
-    keys, often = np.concatenate(found), np.concatenate(counts)
-    return torch.from_numpy(np.sort(keys[np.lexsort((keys, -often))[:most]]))
+    counts: dict[int, int] = {}
+    for block in _blocks(sequences):
+        for order in orders:
+            keys = ngram_keys(block, order, base).numpy()
+            for key, count in zip(*map(np.ndarray.tolist, np.unique(keys[keys >= 0], return_counts=True)), strict=True):
+                counts[key] = counts.get(key, 0) + count
+    kept = sorted((-count, key) for key, count in counts.items() if count >= min_freq)[:most]
+    return torch.tensor(sorted(key for _, key in kept), dtype=torch.int64)
+
+
+def _blocks(sequences: Ragged) -> Iterator[Ragged]:
+    """Yield the sequences some at a time, so that memory does not grow with the data."""
+    ends = sequences.offsets[1:].numpy()
+    start = 0
+    while start < len(sequences):
+        before = int(sequences.offsets[start])
+        stop = max(start + 1, int(np.searchsorted(ends, before + _BLOCK_STEPS, side="right")))
+        values = sequences.values[before : int(sequences.offsets[stop])]
+        yield Ragged(values, sequences.offsets[start : stop + 1] - before)
+        start = stop

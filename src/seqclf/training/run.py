@@ -134,7 +134,7 @@ class Run:
     def _warn_of_no_gain(self) -> None:
         """Warn where the model has learned no more than which class is the most frequent."""
         majority = float(torch.bincount(self.train.labels).max()) / len(self.train)
-        best = max(self.history.measures["accuracy"], default=1.0)
+        best = max(self.history.measures.get("accuracy", []), default=1.0)
         if majority < 1 and best - majority < _LEAST_GAIN * (1 - majority):
             warn(
                 f"the training accuracy came to {best:.3f} at best, where always answering the most frequent class has "
