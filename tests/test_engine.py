@@ -90,7 +90,7 @@ def native_models(draw: st.DrawFn, **fixed: Any) -> RNNClassifier:
         "seed": draw(strategies.seeds),
     }
     if not features:
-        options |= draw(strategies.symbol_options(is_forward=not options["bidirectional"]))
+        options |= draw(strategies.symbol_options(is_forward=not (options | fixed)["bidirectional"]))
     model = RNNClassifier(draw(st.integers(2, 18)), **(options | fixed))
     strategies.know_ngrams(model, draw(strategies.seeds))
     return model.to(draw(st.sampled_from([torch.float32, torch.float64]))).eval()

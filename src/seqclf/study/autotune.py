@@ -103,7 +103,8 @@ class Trials:
         same = len(self.best.accuracies)
         before = float(np.mean(rules.accuracies[:same]))
         found = f"{_told(self.best.options)} came to {100 * self.best.rank[0]:.1f} %"
-        text = f"Of {len(self.trials)} choices {found} on {same} validation part{'s' * (same > 1)}"
+        count = f"{len(self.trials)} choice{'s' * (len(self.trials) > 1)}"
+        text = f"Of {count} {found} on {same} validation part{'s' * (same > 1)}"
         text += "" if not self.best.options else f", where the rules alone have {100 * before:.1f} %"
         if self.linear is None:
             return text + "."

@@ -49,7 +49,7 @@ def calibrate(model: RNNClassifier, validation_data: SequenceDataset, *, batch_s
         >>> from seqclf import RNNClassifier, SequenceDataset, calibrate, evaluate, fit
         >>> train = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b"), ("ab", "a"), ("ba", "b")])
         >>> other = SequenceDataset.from_pairs([("abb", "a"), ("ba", "a"), ("bb", "b")], vocabulary=train.vocabulary)
-        >>> model = RNNClassifier.for_dataset(train, hidden_size=8, seed=0)
+        >>> model = RNNClassifier.for_dataset(train, hidden_size=8, pooling="last", dropout=0.0, seed=0)
         >>> history = fit(model, train, epochs=60, label_smoothing=0.0, progress=False)
         >>> before = evaluate(model, other).loss
         >>> calibrate(model, other) > 1, evaluate(model, other).loss < before
