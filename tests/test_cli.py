@@ -87,6 +87,31 @@ def test_train_is_what_the_library_does(table: Path, tmp_path: Path, run: Run) -
     assert json.loads(out)["accuracy"] == evaluate(by_hand, test).accuracy
 
 
+def test_train_tries_options_and_tells_of_them(table: Path, tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "new.safetensors"
+    command = ["train", table, *COLUMNS, "--output", path, "--hidden-size", 4, "--epochs", 2, "--autotune", 1e-6]
+    code, out, err = run(*command, "--balanced")
+    assert code == 0
+    assert "| the rules |" in err
+    assert "Of 1 choice the rules came to" in err
+    assert "\nlinear     " in out
+    assert load(path).hidden_size == 4
+    code, _, err = run(*command, "--patience", 2)
+    assert code == 2
+    assert "--patience must not come with --autotune" in err
+
+
+def test_a_linear_model_stands_beside_what_is_measured(table: Path, tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "new.safetensors"
+    assert run("train", table, *COLUMNS, "--output", path, "--epochs", 1, "--quiet")[0] == 0
+    code, out, _ = run("evaluate", path, table, *COLUMNS, "--train", table, "--json")
+    assert code == 0
+    assert json.loads(out)["linear_accuracy"] > 0.9
+    code, out, _ = run("evaluate", path, table, *COLUMNS, "--train", table)
+    assert ", which is better" in out
+    assert "linear" not in run("evaluate", path, table, *COLUMNS)[1]
+
+
 def test_train_on_all_and_go_on(table: Path, tmp_path: Path, run: Run) -> None:
     command = ["train", table, *COLUMNS, "--hidden-size", 4, "--test-size", 0, "--checkpoint", tmp_path / "run"]
     code, out, err = run(*command, "--output", tmp_path / "one", "--epochs", 1)

@@ -195,6 +195,17 @@ def test_dropping_rare_symbols_trains_the_unknown_one() -> None:
         assert torch.equal(model.embedding.weight[1], before) != is_trained
 
 
+def test_the_kernels_get_no_table_of_another_size() -> None:
+    model = RNNClassifier.for_dataset(LETTERS, **SMALL, ngrams=2)
+    dropout = model.new_dropout(torch.zeros(1, dtype=torch.int64))
+    with pytest.raises(InvalidArgumentError, match=r"thresholds must be int32, one for each of 99 symbols"):
+        dropout.fields(99)
+    assert model.ngram_vectors is not None
+    model.ngram_vectors.keys = model.ngram_vectors.keys[:-1]
+    with pytest.raises(InvalidArgumentError, match=r"keys must be int64 of shape \(\d+,\), as many as n-grams"):
+        predict_proba(model, ["abc"])
+
+
 # What fit chooses.
 
 
