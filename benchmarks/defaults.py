@@ -201,6 +201,33 @@ def tabulate_without(runs: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def draw(runs: list[dict[str, Any]], path: Path) -> None:
+    """Draw the accuracy of the plain call and of the linear model, task by task, with the seeds as dots."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  # an extra
+
+    own = [one for one in runs if one["without"] is None]
+    tasks = list(dict.fromkeys(one["task"] for one in own))
+    figure = Figure(figsize=(7, 0.5 + 0.5 * len(tasks)), layout="constrained")
+    axes = figure.add_subplot()
+    for place, (name, told, colour) in enumerate(
+        [("accuracy", "the plain call", "#0072b2"), ("linear", "a linear model", "#e69f00")]
+    ):
+        values = [[100 * one[name] for one in own if one["task"] == task] for task in tasks]
+        heights = [number + 0.36 * place - 0.18 for number in range(len(tasks))]
+        axes.barh(heights, [np.mean(one) for one in values], 0.34, label=told, color=colour)
+        for height, ones in zip(heights, values, strict=True):
+            axes.plot(ones, [height] * len(ones), ".", color="black", markersize=4)
+            axes.text(100.8, height, f"{np.mean(ones):.1f}", va="center", fontsize=8)
+    axes.set_yticks(range(len(tasks)), tasks)
+    axes.set_ylim(len(tasks) - 0.5, -0.5)
+    axes.set_xlim(50, 106)
+    axes.set_xlabel("test accuracy (%); dots are seeds")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
 _TEXTS = {"task", "without"}
 
 
@@ -238,6 +265,7 @@ def main() -> None:
     for name, table in (("table", tabulate(runs)), ("without", tabulate_without(runs))):
         (arguments.output / f"{name}.md").write_text(table + "\n", encoding="utf-8")
         print(table + "\n")
+    draw(runs, arguments.output / "accuracy.png")
 
 
 if __name__ == "__main__":
