@@ -53,7 +53,7 @@ SMALL: Any = {"hidden_size": 4, "embedding_dim": 3, "seed": 0}
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (LETTERS, {"ngrams": (2, 3), "positions": None, "symbol_dropout": "rare", "input_dropout": 0.3}),
+        (LETTERS, {"ngrams": None, "positions": None, "symbol_dropout": "rare", "input_dropout": 0.3}),
         (TOKENS, {"ngrams": (2,), "positions": None}),
         (ALIGNED, {"ngrams": (2, 3), "positions": "both"}),
         (SERIES, {"ngrams": None, "positions": None, "standardize": True, "input_dropout": 0.1, "symbol_dropout": 0.0}),

@@ -47,9 +47,9 @@ def model_options(data: SequenceDataset, given: Mapping[str, Any]) -> dict[str, 
     What a step says depends on both sides of it, and what matters may stand anywhere: both directions, and three
     poolings. All of it learns by heart what it can: half of what the head sees is dropped, and some of the inputs, of
     which measurements bear to lose less than vectors of symbols. Symbols that training saw rarely stand in, now and
-    then, for those that it never saw. N-grams bring what linear models know: of letters pairs and triples, of tokens
-    pairs. Where all sequences have one length, as aligned windows do, a place has a meaning. Measurements are brought
-    to one scale.
+    then, for those that it never saw. Where all sequences have one length, as aligned windows do, a place has a
+    meaning. There, and of tokens, n-grams bring what linear models know; of the letters of other texts the states know
+    as much, and sooner. Measurements are brought to one scale.
     """
     options: dict[str, Any] = {"bidirectional": True, "pooling": ("last", "mean", "max"), "dropout": 0.5}
     if isinstance(given.get("pooling"), nn.Module):
@@ -57,15 +57,18 @@ def model_options(data: SequenceDataset, given: Mapping[str, Any]) -> dict[str, 
     if data.input_size is not None:
         return options | {"input_dropout": 0.1, "standardize": True}
     options |= {"input_dropout": 0.3, "symbol_dropout": "rare"}
-    if _are_aligned(data):
+    is_text, aligned = data.vocabulary is not None and data.vocabulary.is_text, _are_aligned(data)
+    if aligned:
         options["positions"] = "both"
-    if data.vocabulary is not None:
-        orders = (2, 3) if data.vocabulary.is_text else (2,)
-        if len(data.vocabulary) ** orders[-1] < MOST_NGRAM_KEY:
-            options["ngrams"] = orders
+    if (aligned or not is_text) and _fits_ngrams(data, orders := (2, 3) if is_text else (2,)):
+        options["ngrams"] = orders
     if given.get("ngrams", options.get("ngrams")) is not None:
         options["ngram_dropout"] = 0.3
     return options
+
+
+def _fits_ngrams(data: SequenceDataset, orders: tuple[int, ...]) -> bool:
+    return data.vocabulary is not None and len(data.vocabulary) ** orders[-1] < MOST_NGRAM_KEY
 
 
 def _are_aligned(data: SequenceDataset) -> bool:

@@ -48,7 +48,7 @@ _FOR_ALL: tuple[Options, ...] = (
 _FOR_SYMBOLS: tuple[Options, ...] = (
     {"positions": "both"},
     {"ngrams": None},
-    {"ngrams": (2, 3, 4), "ngram_dropout": 0.5},
+    {"ngrams": (2, 3), "ngram_dropout": 0.3},
     {"positions": None},
     {"embedding_dim": 128},
 )
