@@ -85,6 +85,15 @@ def test_ngrams_that_are_asked_for_are_forgotten_now_and_then() -> None:
     assert RNNClassifier.for_dataset(TOKENS, **SMALL, ngrams=None).ngram_dropout == 0.0
 
 
+@pytest.mark.parametrize("execution", ["auto", "packed"])
+def test_data_without_a_single_ngram_are_trained_on(execution: Any) -> None:
+    data = SequenceDataset.from_pairs([("a", "x"), ("b", "y")] * 8)
+    model = RNNClassifier.for_dataset(data, **SMALL, ngrams=2, execution=execution)
+    assert model.num_ngrams == 0
+    fit(model, data, epochs=60, learning_rate=0.02, progress=False)
+    assert evaluate(model, data).accuracy == 1.0
+
+
 def test_the_plain_constructor_stays_plain() -> None:
     model = RNNClassifier(2, vocab_size=5)
     assert (model.bidirectional, model.dropout, model.config["pooling"], model.ngrams) == (False, 0.0, "last", None)

@@ -76,7 +76,7 @@ class NGramVectors(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Return the sums of the vectors of n-grams (B, T, K): (B, T, E)."""
         if not len(self.weight):
-            return self.weight.new_zeros(*rows.shape[:-1], self.weight.shape[1])
+            return self.weight.sum(0).expand(*rows.shape[:-1], -1)  # zeros, of which autograd knows
         vectors = functional.embedding(rows.clamp(min=0), self.weight)  # (B, T, K, E)
         return (vectors * (rows >= 0)[..., None]).sum(-2)
 
