@@ -11,6 +11,7 @@ from typing import Any, Literal
 from torch import nn
 
 from seqclf.data.dataset import SequenceDataset
+from seqclf.data.ngrams import MOST_KEYS
 
 Auto = Literal["auto"]  # "as the rules say", for any option that they choose
 
@@ -18,7 +19,6 @@ LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.01  # of AdamW; the rate is that at the to
 FEWEST_UPDATES, USUAL_EPOCHS, MOST_UPDATES = 1_000, 20, 40_000
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 500
 LONGEST_ALIGNED = 256  # twice the distances that have vectors of their own
-MOST_NGRAM_KEY = 1 << 63  # n-grams are numbers below it
 SHORTEST_SCHEDULE = 20  # updates, below which a schedule would be all ends
 
 
@@ -68,7 +68,7 @@ def model_options(data: SequenceDataset, given: Mapping[str, Any]) -> dict[str, 
 
 
 def _fits_ngrams(data: SequenceDataset, orders: tuple[int, ...]) -> bool:
-    return data.vocabulary is not None and len(data.vocabulary) ** orders[-1] < MOST_NGRAM_KEY
+    return data.vocabulary is not None and len(data.vocabulary) ** orders[-1] < MOST_KEYS
 
 
 def _are_aligned(data: SequenceDataset) -> bool:

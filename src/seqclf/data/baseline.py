@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from seqclf.data.labelled import LabelledSequences
-from seqclf.data.ngrams import ngram_keys
+from seqclf.data.ngrams import MOST_KEYS, ngram_keys
 from seqclf.data.ragged import Ragged
 from seqclf.errors import InvalidDataError, MissingDependencyError
 from seqclf.vocabulary import Vocabulary
@@ -89,7 +89,7 @@ def _ngrams(train: Ragged, test: Ragged, *, is_text: bool) -> tuple[Any, Any]:
     from sklearn.feature_extraction.text import TfidfTransformer  # noqa: PLC0415
 
     base = int(max(int(one.values.max()) if len(one.values) else 0 for one in (train, test))) + 3
-    orders = [order for order in (_LETTERS if is_text else _TOKENS) if base**order < 1 << 63]
+    orders = [order for order in (_LETTERS if is_text else _TOKENS) if base**order < MOST_KEYS]
     if is_text:
         train, test = (_mark_ends(one, base) for one in (train, test))
     blocks: list[list[Any]] = [[], []]

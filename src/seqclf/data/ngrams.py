@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from seqclf.data.ragged import Ragged
 
+MOST_KEYS = 1 << 63  # numbers that fit into 64 bits
 _BLOCK_STEPS = 1 << 22  # steps that are counted at once: some hundred megabytes
 
 

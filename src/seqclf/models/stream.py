@@ -11,8 +11,8 @@ from torch import Tensor
 from seqclf.checks import check_int
 from seqclf.engine.cell_loop import advance
 from seqclf.engine.kernels import NativeStream, Packed, softmax_
+from seqclf.engine.library import MOST_NGRAM
 from seqclf.errors import InvalidDataError
-from seqclf.models.symbols import MOST_ORDER
 from seqclf.modes import evaluating, has_modes, without_autocast
 from seqclf.reading.sequences import read_row
 
@@ -74,7 +74,7 @@ class Stream:
 
     def _read_latest(self, latest: Tensor) -> Tensor:
         """Return the vector (1, E) of the id that came last, (1,), with what those before it add."""
-        self._latest = torch.cat([self._latest, latest])[-MOST_ORDER:]
+        self._latest = torch.cat([self._latest, latest])[-MOST_NGRAM:]
         ids = self._latest[None].to(self._model.device)
         first = self.length + 1 - len(self._latest)
         vectors: Tensor = self._model.read_steps(ids, torch.tensor([ids.shape[1]]), first=first)[:, -1]

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqclf.checks import check_choice, check_int
-from seqclf.data.ngrams import keys_of_windows
+from seqclf.data.ngrams import MOST_KEYS, keys_of_windows
+from seqclf.engine.library import MOST_NGRAM
 from seqclf.errors import InvalidArgumentError
 
 PositionsName = Literal["start", "end", "both"]
 
 MOST_DISTANCES = 128  # distances with a vector of their own, from each end; those further away share the last
-MOST_ORDER = 8  # the kernels keep as many of the latest ids
 MOST_NGRAMS = 1 << 15  # the most frequent: each is a row that every update of the weights goes through
 
 
@@ -92,9 +92,9 @@ def check_ngrams(ngrams: Any, vocab_size: int | None) -> tuple[int, ...] | None:
         return None
     listed = [ngrams] if not isinstance(ngrams, Sequence) or isinstance(ngrams, str) else ngrams
     orders = tuple(sorted({check_int("ngrams", order, minimum=2) for order in listed}))
-    if not orders or orders[-1] > MOST_ORDER:
-        raise InvalidArgumentError(f"ngrams must be numbers of symbols from 2 to {MOST_ORDER}; got {ngrams!r}.")
-    if vocab_size is not None and vocab_size ** orders[-1] >= 1 << 63:
+    if not orders or orders[-1] > MOST_NGRAM:
+        raise InvalidArgumentError(f"ngrams must be numbers of symbols from 2 to {MOST_NGRAM}; got {ngrams!r}.")
+    if vocab_size is not None and vocab_size ** orders[-1] >= MOST_KEYS:
         raise InvalidArgumentError(
             f"ngrams must be so short that vocab_size ** n stays below 2^63; got {orders[-1]} with {vocab_size} ids. "
             "Pass shorter ones, or a vocabulary with a larger min_freq."
