@@ -19,7 +19,7 @@ ROOMS = [
     ["checks", "files", "forks", "modes", "notebook", "progress", "seeding"],
     ["tensor_file"],
     ["reading.columns", "reading.indices", "reading.sequences", "reading.text"],
-    ["reading.folders", "reading.labels", "reading.tables"],
+    ["reading.folders", "reading.labels", "reading.tables", "reading.tokenizers"],
     ["vocabulary"],
     ["data.ragged"],
     ["data.labelled", "data.ngrams"],

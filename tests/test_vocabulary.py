@@ -134,7 +134,7 @@ def test_repr_and_inequality() -> None:
         ),
         (lambda: Vocabulary(["\ud83d\ude00"]).to_dict(), r"symbols must be strings that JSON can hold; got"),
         (lambda: Vocabulary.from_dict({"format": "other"}), r"must have the format 'seqclf-vocabulary'"),
-        (lambda: Vocabulary.from_dict(Vocabulary("a").to_dict() | {"version": 2}), r"version 1 or older; got 2"),
+        (lambda: Vocabulary.from_dict(Vocabulary("a").to_dict() | {"version": 3}), r"version 2 or older; got 3"),
         (lambda: Vocabulary.from_dict(Vocabulary("a").to_dict() | {"kind": "x"}), r"a kind and distinct symbols"),
         (lambda: Vocabulary.from_dict(Vocabulary("a").to_dict() | {"kind": [1]}), r"a kind and distinct symbols"),
         (lambda: Vocabulary.from_dict(Vocabulary("a").to_dict() | {"symbols": ["ab"]}), r"a kind and distinct symbols"),

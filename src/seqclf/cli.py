@@ -32,6 +32,7 @@ from seqclf.models.inputs import EmptyPolicy
 from seqclf.models.symbols import PositionsName
 from seqclf.persistence import load, save
 from seqclf.reading.tables import Table
+from seqclf.reading.tokenizers import TokenizerName
 from seqclf.study.autotune import autotune
 from seqclf.training.baseline import linear_baseline
 from seqclf.training.calibration import calibrate
@@ -182,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
 
     report = _command(commands, "report", _report, "examine a table: duplicates, ambiguity, balance, lengths")
     _add_table(report)
+    _add_tokenizer(report)
     report.add_argument("--test", metavar="TABLE", help="a second table, to see how much of it occurs in the first")
 
     export_ = _command(commands, "export", _export, "write a saved model as ONNX")
@@ -193,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_train(commands: Any) -> None:
     train = _command(commands, "train", _train, "train a model on a table, and save it")
     _add_table(train)
+    _add_tokenizer(train)
     train.add_argument("--output", required=True, type=Path, help="where to save the model (.safetensors)")
     train.add_argument("--test-size", type=float, default=0.2, help="the part to test on, or 0 (default: %(default)s)")
     _add_options(train)
@@ -245,6 +248,11 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip-broken", action="store_true", help="leave out rows that cannot be read, and count them")
 
 
+def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
+    text = "what texts are split into (default: characters)"
+    parser.add_argument("--tokenizer", choices=get_args(TokenizerName), help=text)
+
+
 def _read(arguments: argparse.Namespace, table: str, **options: Any) -> SequenceDataset:
     classes = options.get("classes")
     known = {str(label): label for label in classes or ()}  # a CSV file has only what looks like numbers
@@ -286,7 +294,8 @@ def _with_lines(message: str, table: str, lines: list[int]) -> str:
 
 def _train(arguments: argparse.Namespace) -> None:
     _check_output(arguments.output)
-    data = _read(arguments, arguments.table, allow_empty=arguments.empty not in {None, "error"})
+    allow_empty = arguments.empty not in {None, "error"}
+    data = _read(arguments, arguments.table, allow_empty=allow_empty, tokenizer=arguments.tokenizer)
     train, test = (data, None) if not arguments.test_size else data.split(arguments.test_size, seed=arguments.seed)
     data_of_training = train
     validation = early_stopping = None
@@ -432,7 +441,7 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 def _answers(model: RNNClassifier, lines: list[str], done: int) -> Iterator[tuple[Any, Any]]:
     """Yield each sequence and its probabilities; where one is wrong, the answers before it come before the error."""
-    read = str if model.vocabulary is not None and model.vocabulary.is_text else _tokens
+    read = str if model.vocabulary is not None and model.vocabulary.takes_text else _tokens
     wrong = None
     try:
         sequences = [read(line) for line in lines]
@@ -502,7 +511,7 @@ def _lines() -> Iterator[str]:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    data, other = _read(arguments, arguments.table), None
+    data, other = _read(arguments, arguments.table, tokenizer=arguments.tokenizer), None
     if arguments.test is not None:
         other = _read(arguments, arguments.test, vocabulary=data.vocabulary, classes=data.classes)
     report = data.report(other)

@@ -57,7 +57,7 @@ def model_options(data: SequenceDataset, given: Mapping[str, Any]) -> dict[str, 
     if data.input_size is not None:
         return options | {"input_dropout": 0.1, "standardize": True}
     options |= {"input_dropout": 0.3, "symbol_dropout": "rare"}
-    is_text, aligned = data.vocabulary is not None and data.vocabulary.is_text, _are_aligned(data)
+    is_text, aligned = data.vocabulary is not None and data.vocabulary.has_letters, _are_aligned(data)
     if aligned:
         options["positions"] = "both"
     if (aligned or not is_text) and _fits_ngrams(data, orders := (2, 3) if is_text else (2,)):

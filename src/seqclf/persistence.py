@@ -13,6 +13,7 @@ from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataErro
 from seqclf.files import PathLike
 from seqclf.models.classifier import OPTIONS, RNNClassifier, check_is_model
 from seqclf.reading.plain import from_json, to_json
+from seqclf.reading.tokenizers import read_tokenizer
 from seqclf.tensor_file import read_tensor_file, write_tensor_file
 from seqclf.vocabulary import Vocabulary
 
@@ -53,20 +54,25 @@ def save(model: RNNClassifier, path: PathLike) -> None:
     write_tensor_file(path, _KIND, describe_model(model), model.state_dict())
 
 
-def load(path: PathLike, *, cell: CellFactory | None = None, pooling: nn.Module | None = None) -> RNNClassifier:
+def load(
+    path: PathLike, *, cell: CellFactory | None = None, pooling: nn.Module | None = None, tokenizer: Any = None
+) -> RNNClassifier:
     """Read a model that `save` wrote; no code of the file is ever run.
 
     Args:
         path: The file.
         cell: What makes the cells, for a model of a cell of your own.
         pooling: The pooling, for a model of a pooling of your own; its weights are read from the file.
+        tokenizer: The function that splits texts, for a model with one of your own.
 
     Returns:
         The model, on the CPU and in eval mode, with its vocabulary and classes.
 
     Raises:
         FileFormatError: The file is missing, truncated, altered, not a model, or of a newer version.
-        InvalidArgumentError: The model needs a `cell` or `pooling` that was not given.
+        InvalidArgumentError: The model needs a `cell`, `pooling` or `tokenizer` that was not given, or has its own
+            tokenizer.
+        MissingDependencyError: The model has a tokenizer of Hugging Face, which is not installed.
 
     Example:
         >>> import tempfile
@@ -82,7 +88,8 @@ def load(path: PathLike, *, cell: CellFactory | None = None, pooling: nn.Module 
         (False, 2)
     """
     description, tensors = read_tensor_file(path, _KIND, "model file")
-    return _build(_check_version(description, path), tensors, path, cell, pooling)
+    given = {"cell": cell, "pooling": pooling, "tokenizer": tokenizer}
+    return _build(_check_version(description, path), tensors, path, given)
 
 
 def _check_can_be_made_again(model: RNNClassifier) -> None:
@@ -148,27 +155,27 @@ def _check_version(content: Any, path: PathLike) -> dict[str, Any]:
     return content
 
 
-def _build(
-    content: dict[str, Any], tensors: dict[str, Tensor], path: PathLike, cell: Any, pooling: nn.Module | None
-) -> RNNClassifier:
+def _build(content: dict[str, Any], tensors: dict[str, Tensor], path: PathLike, given: dict[str, Any]) -> RNNClassifier:
     """Make the model and give it the weights, allocating nothing for sizes that the file's tensors do not bear out."""
     own = {name: content.get(name) == "custom" for name in ("cell", "pooling")}
-    for name, given in (("cell", cell), ("pooling", pooling)):
-        if own[name] and given is None:
+    for name in own:
+        if own[name] and given[name] is None:
             raise InvalidArgumentError(
                 f"{name} must be given to load a model of your own {name}; got None for {path}. "
                 f"Pass {name}= as when the model was made."
             )
+    splitter = read_tokenizer(content.get("vocabulary"), given["tokenizer"])
     try:
         options = dict(content["model"])
         if options.get("execution") == "fused":  # what version 0.1 called its own recurrences
             options["execution"] = "auto"
         if options["num_layers"] > len(tensors):
             raise ValueError(f"{options['num_layers']} layers in {len(tensors)} tensors")
-        options["cell"] = cell if own["cell"] else KNOWN_CELLS.get(content["cell"], content["cell"])
-        options["pooling"] = pooling if own["pooling"] else content["pooling"]
+        options["cell"] = given["cell"] if own["cell"] else KNOWN_CELLS.get(content["cell"], content["cell"])
+        options["pooling"] = given["pooling"] if own["pooling"] else content["pooling"]
         options["classes"] = None if content["classes"] is None else list(map(from_json, content["classes"]))
-        options["vocabulary"] = None if content["vocabulary"] is None else Vocabulary.from_dict(content["vocabulary"])
+        known = content["vocabulary"]
+        options["vocabulary"] = None if known is None else Vocabulary.from_dict(known, splitter)
         # On the meta device the model has shapes and no memory; only code of the user's own may need the real thing.
         with torch.device("cpu" if any(own.values()) else "meta"):
             model = RNNClassifier(**options)

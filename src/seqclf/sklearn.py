@@ -27,6 +27,7 @@ from seqclf.models.symbols import PositionsName
 from seqclf.reading.columns import as_list
 from seqclf.reading.plain import is_missing, plain
 from seqclf.reading.sequences import read_sequences
+from seqclf.reading.tokenizers import TokenizerName
 from seqclf.training.fit import OptimizerFactory, fit
 from seqclf.training.schedules import ScheduleName
 from seqclf.training.stopping import EarlyStopping
@@ -90,6 +91,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         pooling: What makes one vector of the states.
         positions: Which distances from the ends are read.
         ngrams: Of how many symbols n-grams are known.
+        tokenizer: What splits strings, as for `SequenceDataset.from_pairs`.
         min_freq: How often a symbol must occur in training to get an id of its own.
         epochs: As for `fit`, and so are `batch_size`, `schedule`, `class_weight`, `label_smoothing`, `clip_grad_norm`
             and `device`: what is `"auto"` is chosen by the data.
@@ -138,6 +140,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         pooling: PoolingName | Sequence[PoolingName] | nn.Module | Auto = "auto",
         positions: PositionsName | Auto | None = "auto",
         ngrams: int | Sequence[int] | Auto | None = "auto",
+        tokenizer: TokenizerName | Any = None,
         min_freq: int = 1,
         epochs: int | Auto = "auto",
         batch_size: int = 32,
@@ -164,6 +167,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.pooling = pooling
         self.positions = positions
         self.ngrams = ngrams
+        self.tokenizer = tokenizer
         self.min_freq = min_freq
         self.epochs = epochs
         self.batch_size = batch_size
@@ -246,8 +250,10 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             raise InvalidArgumentError("empty must be 'error' or 'zero' here; got 'skip'. Every sequence gets a label.")
         vocabulary = None
         min_freq = check_int("min_freq", self.min_freq)
-        if sequences and (read := read_sequences(sequences)).kind != "features":
-            vocabulary = Vocabulary.of(read, min_freq=min_freq)
+        if sequences and read_sequences(sequences).kind != "features":
+            vocabulary = Vocabulary.build(sequences, min_freq=min_freq, tokenizer=self.tokenizer)
+        elif self.tokenizer is not None:
+            raise InvalidArgumentError("tokenizer must be None for float sequences; got one. Leave it out.")
         return SequenceDataset.from_sequences(
             sequences,
             labels,

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,14 @@ from seqclf.files import PathLike, read_json, write_json
 from seqclf.reading.columns import as_list
 from seqclf.reading.plain import from_json, is_savable, plain, sort_values, to_json
 from seqclf.reading.sequences import Kind, Sequences, read_sequence, read_sequences, warn_of_likely_mistakes
+from seqclf.reading.tokenizers import Tokenizer, TokenizerName, as_tokenizer, read_tokenizer
 
 __all__ = ["Vocabulary"]
 
 Tokens = Sequence[Hashable] | npt.NDArray[Any] | Tensor
 
 _FORMAT = "seqclf-vocabulary"
-_VERSION = 1
+_VERSION = 2  # 1 had no tokenizers
 
 
 class Vocabulary:
@@ -32,15 +33,17 @@ class Vocabulary:
 
     A vocabulary is of one of two kinds. One of *text* has single characters as symbols, takes strings, and decodes
     to strings. One of *tokens* has words, bytes, integers or tuples of these, takes sequences of them, and
-    decodes to lists. Id 0 is padding and id 1 is the unknown symbol; no known symbol has either.
+    decodes to lists; with a tokenizer, it takes strings too, which it splits. Id 0 is padding and id 1 is the unknown
+    symbol; no known symbol has either.
 
     Args:
         symbols: The known symbols, in the order of their ids, which start at 2. A string makes a vocabulary of text,
             any other iterable one of tokens. Those of a set, which has no order, are sorted.
         strict: Whether an unknown symbol is an error. Otherwise it becomes id 1.
+        tokenizer: What splits strings into symbols, as for `build`.
 
     Raises:
-        InvalidArgumentError: A symbol occurs twice.
+        InvalidArgumentError: A symbol occurs twice, or the tokenizer is none.
 
     Example:
         >>> dna = Vocabulary("ACGT")
@@ -56,8 +59,11 @@ class Vocabulary:
     unknown_id = 1
     unknown_symbol = "<unk>"
 
-    def __init__(self, symbols: Iterable[Hashable], *, strict: bool = False) -> None:
-        self.is_text: bool = isinstance(symbols, str)
+    def __init__(
+        self, symbols: Iterable[Hashable], *, strict: bool = False, tokenizer: TokenizerName | Any = None
+    ) -> None:
+        self.tokenizer: Tokenizer | None = as_tokenizer(tokenizer)
+        self.is_text: bool = isinstance(symbols, str) and self.tokenizer is None
         self.strict = strict
         self.symbols: tuple[Any, ...] = tuple(sort_values(symbols) if isinstance(symbols, set | frozenset) else symbols)
         self._ids = {symbol: number for number, symbol in enumerate(self.symbols, start=2)}
@@ -76,6 +82,7 @@ class Vocabulary:
         min_freq: int = 1,
         max_size: int | None = None,
         strict: bool = False,
+        tokenizer: TokenizerName | Any = None,
     ) -> Self:
         """Make the vocabulary of what occurs in `sequences`.
 
@@ -88,10 +95,14 @@ class Vocabulary:
             max_size: The largest `len()` that the vocabulary may have; padding and the unknown count. The rarest
                 symbols go first.
             strict: Whether encoding an unknown symbol is an error. Otherwise it becomes id 1.
+            tokenizer: What splits strings into symbols: `"characters"`, as without one; `"words"` (Unicode words and
+                punctuation), or `"lowercase_words"`, which folds case; `"bytes"` of UTF-8; a function that returns the
+                symbols of a text; or a tokenizer of Hugging Face. It is kept with the vocabulary.
 
         Raises:
-            InvalidDataError: There are no sequences, or strings and other sequences are mixed.
-            InvalidArgumentError: `min_freq` is under 1 or `max_size` under 2.
+            InvalidDataError: There are no sequences, or strings and other sequences are mixed; or there is a tokenizer
+                and they are no strings.
+            InvalidArgumentError: `min_freq` is under 1 or `max_size` under 2, or the tokenizer is none.
 
         Example:
             >>> vocabulary = Vocabulary.build(["banana", "bandana"])
@@ -99,18 +110,34 @@ class Vocabulary:
             ('a', 'n', 'b', 'd')
             >>> Vocabulary.build([["to", "be"], ["or", "to"]], max_size=3).symbols
             ('to',)
+            >>> words = Vocabulary.build(["It's good.", "Good, it's said."], tokenizer="lowercase_words")
+            >>> words.symbols, words.decode(words.encode("It's bad."))
+            (('.', 'good', "it's", ',', 'said'), ["it's", '<unk>', '.'])
         """
         check_int("min_freq", min_freq)
         kept = None if max_size is None else check_int("max_size", max_size, minimum=2) - 2
         items = as_list(sequences)
         if not items:
             raise InvalidDataError("sequences must hold at least one sequence; got none. Pass the training sequences.")
-        return cls.of(read_sequences(items), min_freq=min_freq, kept=kept, strict=strict)
+        read = read_sequences(items)
+        if tokenizer is None:
+            warn_of_likely_mistakes(read)
+        read = split_texts(read, as_tokenizer(tokenizer))
+        return cls.of(read, min_freq=min_freq, kept=kept, strict=strict, tokenizer=tokenizer)
 
     @classmethod
-    def of(cls, read: Sequences, *, min_freq: int = 1, kept: int | None = None, strict: bool = False) -> Self:
+    def of(
+        cls,
+        read: Sequences,
+        *,
+        min_freq: int = 1,
+        kept: int | None = None,
+        strict: bool = False,
+        tokenizer: TokenizerName | Any = None,
+    ) -> Self:
         """Make the vocabulary of plain sequences; otherwise as `build`."""
-        warn_of_likely_mistakes(read)
+        splitter = as_tokenizer(tokenizer)
+        read = split_texts(read, splitter) if read.kind == "text" else read
         if read.kind == "features":
             raise InvalidDataError(
                 "sequences must be strings or lists of symbols to have a vocabulary; got float arrays. Leave the "
@@ -120,7 +147,7 @@ class Vocabulary:
         counts: Counter[Any] = Counter("".join(read.items)) if is_text else Counter(chain.from_iterable(read.items))
         if not is_text:
             _check_symbols(counts, read.items)
-        return cls.from_counts(counts, is_text=is_text, min_freq=min_freq, kept=kept, strict=strict)
+        return cls.from_counts(counts, is_text=is_text, min_freq=min_freq, kept=kept, strict=strict, tokenizer=splitter)
 
     @classmethod
     def from_counts(
@@ -131,6 +158,7 @@ class Vocabulary:
         min_freq: int = 1,
         kept: int | None = None,
         strict: bool = False,
+        tokenizer: Tokenizer | None = None,
     ) -> Self:
         """Make the vocabulary of symbols that occur so often; at most `kept` of them. Otherwise as `build`.
 
@@ -141,7 +169,17 @@ class Vocabulary:
         known = [symbol for symbol in sort_values(counts) if counts[symbol] >= min_freq]
         known.sort(key=lambda symbol: -counts[symbol])  # a stable sort: between equals the order by symbol stays
         known = known[:kept]
-        return cls("".join(map(str, known)) if is_text else known, strict=strict)
+        return cls("".join(map(str, known)) if is_text else known, strict=strict, tokenizer=tokenizer)
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether it encodes strings: one of characters does, and one with a tokenizer."""
+        return self.is_text or self.tokenizer is not None
+
+    @property
+    def has_letters(self) -> bool:
+        """Whether its symbols are characters or bytes, which mean little one by one."""
+        return self.is_text or (self.tokenizer is not None and self.tokenizer.has_letters)
 
     def encode(self, sequence: str | Tokens) -> Tensor:
         """Return the ids of the symbols of one sequence: an int64 tensor of shape (T,).
@@ -185,6 +223,8 @@ class Vocabulary:
         """
         if kind == ("text" if self.is_text else "tokens") or (self.is_text and kind == "tokens" and not symbols):
             return kind, symbols
+        if kind == "text" and self.tokenizer is not None:
+            return "tokens", split_texts(Sequences(kind, [symbols]), self.tokenizer).items[0]
         what = type(symbols).__name__
         if self.is_text:
             raise InvalidDataError(
@@ -193,7 +233,7 @@ class Vocabulary:
             )
         raise InvalidDataError(
             f"sequences must be lists, tuples or arrays of symbols for a vocabulary of tokens; got {what} "
-            f"(sequence {index}). Split it into tokens first."
+            f"(sequence {index}). Split it into tokens first, or make the vocabulary with a tokenizer."
         )
 
     def encode_flat(self, sequences: Sequence[str | Tokens]) -> tuple[Tensor, Tensor]:
@@ -217,6 +257,7 @@ class Vocabulary:
 
     def encode_plain(self, read: Sequences) -> tuple[Tensor, Tensor]:
         """Encode plain sequences; otherwise as `encode_flat`."""
+        read = split_texts(read, self.tokenizer) if read.kind == "text" else read
         items = read.items
         if read.kind != ("text" if self.is_text else "tokens"):
             for index, item in enumerate(items):
@@ -230,7 +271,7 @@ class Vocabulary:
         return torch.from_numpy(values), torch.from_numpy(offsets)
 
     def decode(self, ids: Tensor | Sequence[int]) -> str | list[Any]:
-        """Return the symbols of `ids`: a string for a vocabulary of text, otherwise a list.
+        """Return the symbols of `ids`: a string for a vocabulary of text or of the bytes of one, otherwise a list.
 
         Padding is left out and the unknown becomes `"<unk>"`, so `decode(encode(x)) == x` for known symbols.
 
@@ -250,6 +291,8 @@ class Vocabulary:
                 )
         table = (None, self.unknown_symbol, *self.symbols)
         symbols = [table[number] for number in numbers if number != self.padding_id]
+        if self.tokenizer is not None:
+            return cast("str | list[Any]", self.tokenizer.join(symbols))
         return "".join(map(str, symbols)) if self.is_text else symbols
 
     def save(self, path: PathLike) -> None:
@@ -269,15 +312,21 @@ class Vocabulary:
         write_json(path, self.to_dict())
 
     @classmethod
-    def load(cls, path: PathLike) -> Self:
+    def load(cls, path: PathLike, *, tokenizer: Any = None) -> Self:
         """Read a vocabulary that `save` wrote.
+
+        Args:
+            path: The file.
+            tokenizer: The function that splits texts, for a vocabulary with one of your own, which no file holds.
 
         Raises:
             FileFormatError: The file is missing, not JSON, not a vocabulary, or of a newer version.
+            InvalidArgumentError: The vocabulary needs a `tokenizer` that was not given, or has its own.
+            MissingDependencyError: It has a tokenizer of Hugging Face, which is not installed.
         """
         content = read_json(path, "vocabulary file")
         try:
-            return cls.from_dict(content)
+            return cls.from_dict(content, tokenizer)
         except InvalidDataError as error:
             raise FileFormatError(f"{error} (in {path})") from None
 
@@ -298,14 +347,17 @@ class Vocabulary:
             "kind": "text" if self.is_text else "tokens",
             "strict": self.strict,
             "symbols": [to_json(symbol, "symbols") for symbol in self.symbols],
+            "tokenizer": None if self.tokenizer is None else self.tokenizer.to_dict(),
         }
 
     @classmethod
-    def from_dict(cls, content: Any) -> Self:
+    def from_dict(cls, content: Any, tokenizer: Any = None) -> Self:
         """Make the vocabulary that `to_dict` described.
 
         Raises:
             InvalidDataError: `content` is not such a description, or is of a newer version.
+            InvalidArgumentError: As `load`.
+            MissingDependencyError: As `load`.
         """
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise InvalidDataError(
@@ -332,7 +384,8 @@ class Vocabulary:
             raise InvalidDataError(
                 "vocabulary must have a kind and distinct symbols of it; got others. Restore the file."
             )
-        return cls("".join(symbols) if is_text else symbols, strict=strict)
+        splitter = read_tokenizer(content, tokenizer)
+        return cls("".join(symbols) if is_text else symbols, strict=strict, tokenizer=splitter)
 
     def __len__(self) -> int:
         return len(self.symbols) + 2
@@ -343,15 +396,21 @@ class Vocabulary:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Vocabulary):
             return NotImplemented
-        return (self.symbols, self.is_text, self.strict) == (other.symbols, other.is_text, other.strict)
+        return self.parts == other.parts
 
     def __hash__(self) -> int:
-        return hash((self.symbols, self.is_text, self.strict))
+        return hash(self.parts)
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """All that makes it what it is."""
+        own = (self.symbols, self.is_text, self.strict)
+        return own if self.tokenizer is None else (*own, json.dumps(self.tokenizer.to_dict(), sort_keys=True))
 
     def __repr__(self) -> str:
         first = ", ".join(repr(symbol) for symbol in self.symbols[:6])
         more = ", …" if len(self.symbols) > 6 else ""
-        kind = "text" if self.is_text else "tokens"
+        kind = "text" if self.is_text else "tokens" if self.tokenizer is None else repr(self.tokenizer)
         return f"Vocabulary({len(self)} ids, {kind}: {first}{more}{', strict' if self.strict else ''})"
 
     def _encode_text(self, texts: Sequence[Any]) -> npt.NDArray[np.int64]:
@@ -376,6 +435,22 @@ class Vocabulary:
                 f"symbols must be in the vocabulary, which is strict; got {sequences[index][position]!r} "
                 f"(sequence {index}, position {position}). Clean the data, or build with strict=False."
             )
+
+
+def split_texts(read: Sequences, tokenizer: Tokenizer | None) -> Sequences:
+    """Return texts as lists of the symbols that a tokenizer finds; without one, what is there.
+
+    Raises:
+        InvalidDataError: They are no texts, or a callable fails or finds what are no symbols.
+    """
+    if tokenizer is None:
+        return read
+    if read.kind != "text":
+        raise InvalidDataError(
+            f"sequences must be strings for a tokenizer to split; got {read.kind} (sequence 0). Leave it out."
+        )
+    lists = tokenizer(read.items)
+    return read_sequences(lists) if tokenizer.kind == "callable" and any(lists) else Sequences("tokens", lists)
 
 
 def _check_symbols(counts: Mapping[Any, int], lists: Sequence[list[Any]]) -> None:

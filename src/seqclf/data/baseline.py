@@ -79,7 +79,7 @@ def _features(train: Ragged, test: Ragged, vocabulary: Vocabulary | None) -> tup
         encoder = OneHotEncoder(handle_unknown="ignore")
         rows = [sequences.values.numpy().reshape(len(sequences), -1) for sequences in (train, test)]
         return encoder.fit_transform(rows[0]), encoder.transform(rows[1]), _PLAIN_PENALTY
-    is_text = vocabulary is not None and vocabulary.is_text
+    is_text = vocabulary is not None and vocabulary.has_letters
     return *_ngrams(train, test, is_text=is_text), _NGRAM_PENALTY
 
 

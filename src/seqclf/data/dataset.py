@@ -29,7 +29,8 @@ from seqclf.reading.indices import is_several, read_index, read_indices
 from seqclf.reading.labels import index_labels, read_groups
 from seqclf.reading.plain import canonical
 from seqclf.reading.sequences import read_sequences, warn_of_likely_mistakes
-from seqclf.vocabulary import Vocabulary, check_is_vocabulary
+from seqclf.reading.tokenizers import TokenizerName, as_tokenizer
+from seqclf.vocabulary import Vocabulary, check_is_vocabulary, split_texts
 
 __all__ = ["SequenceDataset"]
 
@@ -81,6 +82,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         pairs: Iterable[tuple[Any, Any]],
         *,
         vocabulary: Vocabulary | None = None,
+        tokenizer: TokenizerName | Any = None,
         classes: Sequence[Any] | None = None,
         channels_first: bool = False,
         allow_empty: bool = False,
@@ -95,6 +97,9 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
                 counts as one feature.
             vocabulary: What encodes strings or tokens; without it, one is built from these very pairs. Test data take
                 the vocabulary of the training data.
+            tokenizer: What splits strings, for a vocabulary that is built here: `"characters"`, as where none is given,
+                `"words"`, `"lowercase_words"`, `"bytes"`, a function that returns the symbols of a text, or a tokenizer
+                of Hugging Face. The vocabulary keeps it.
             classes: The labels that may occur, in the order of their indices; by default those that do occur, sorted.
             channels_first: Whether float arrays are (F, T), one row for each feature, in place of (T, F).
             allow_empty: Whether sequences without a step are let in; the model's `empty` says what to do with them.
@@ -123,6 +128,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             [pair[0] for pair in pairs],
             [pair[1] for pair in pairs],
             vocabulary=vocabulary,
+            tokenizer=tokenizer,
             classes=classes,
             channels_first=channels_first,
             allow_empty=allow_empty,
@@ -137,6 +143,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         labels: Iterable[Any],
         *,
         vocabulary: Vocabulary | None = None,
+        tokenizer: TokenizerName | Any = None,
         classes: Sequence[Any] | None = None,
         channels_first: bool = False,
         allow_empty: bool = False,
@@ -150,6 +157,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
                 pyarrow, Hugging Face datasets), or a jagged nested tensor.
             labels: As many labels, likewise.
             vocabulary: As for `from_pairs`.
+            tokenizer: As for `from_pairs`.
             classes: As for `from_pairs`.
             channels_first: As for `from_pairs`.
             allow_empty: As for `from_pairs`.
@@ -179,13 +187,22 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         read = read_sequences(sequences, channels_first=channels_first)
         if check_choice("trailing_missing", trailing_missing, ("keep", "end")) == "end":
             read = cut_padding(read)
+        if vocabulary is not None and tokenizer is not None:
+            raise InvalidArgumentError(
+                f"tokenizer must be None beside a vocabulary, which has its own; got {tokenizer!r:.80}. Leave it out."
+            )
         if read.kind == "features":
-            if vocabulary is not None:
-                raise InvalidArgumentError("vocabulary must be None for float sequences; got one. Leave it out.")
+            for name, value in (("vocabulary", vocabulary), ("tokenizer", tokenizer)):
+                if value is not None:
+                    raise InvalidArgumentError(f"{name} must be None for float sequences; got one. Leave it out.")
             warn_of_likely_mistakes(read)
             store = encode_features(read, allow_empty=allow_empty, allow_missing=allow_missing)
         elif vocabulary is None:
-            vocabulary = Vocabulary.of(read)
+            splitter = as_tokenizer(tokenizer)
+            if tokenizer is None:
+                warn_of_likely_mistakes(read)
+            read = split_texts(read, splitter)  # once, for counting and for encoding
+            vocabulary = Vocabulary.of(read, tokenizer=splitter)
             store = encode_tokens(read, vocabulary, allow_empty=allow_empty)
         else:
             store = encode_tokens(read, check_is_vocabulary(vocabulary), allow_empty=allow_empty)
@@ -199,6 +216,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         pairs: Iterable[tuple[Any, Any]],
         *,
         vocabulary: Vocabulary | None = None,
+        tokenizer: TokenizerName | Any = None,
         classes: Sequence[Any] | None = None,
         channels_first: bool = False,
         allow_empty: bool = False,
@@ -215,6 +233,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             folder: Where to; it is made if need be.
             pairs: As for `from_pairs`; of any kind of iterable, no more than 65,536 are taken at once.
             vocabulary: As for `from_pairs`.
+            tokenizer: As for `from_pairs`.
             classes: As for `from_pairs`.
             channels_first: As for `from_pairs`.
             allow_empty: As for `from_pairs`.
@@ -243,6 +262,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
                 part = cls.from_pairs(
                     chunk,
                     vocabulary=vocabulary,
+                    tokenizer=tokenizer,
                     classes=classes,
                     channels_first=channels_first,
                     allow_empty=allow_empty,
@@ -256,11 +276,12 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             raise InvalidDataError(
                 "a dataset must hold at least one sequence; got none. Check where the data come from."
             )
-        writer.finish(vocabulary, classes, channels_first=channels_first)
-        return cls.open(folder, check=False)
+        writer.finish(vocabulary, classes, channels_first=channels_first, tokenizer=as_tokenizer(tokenizer))
+        own = tokenizer if vocabulary is None else vocabulary.tokenizer and vocabulary.tokenizer.source
+        return cls.open(folder, check=False, tokenizer=own if callable(own) else None)
 
     @classmethod
-    def open(cls, folder: PathLike, *, check: bool = True) -> Self:
+    def open(cls, folder: PathLike, *, check: bool = True, tokenizer: Any = None) -> Self:
         """Open what `write` wrote.
 
         The files are memory-mapped: the system reads what is asked for, and lets go of it where memory is short.
@@ -270,9 +291,11 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         Args:
             folder: Where it lies.
             check: Whether to read everything once, to see whether it is as it was written.
+            tokenizer: The function that splits texts, where it is one of your own, which no file holds.
 
         Raises:
             FileFormatError: There is nothing, or its writing was cut off, or it is damaged.
+            InvalidArgumentError: A `tokenizer` is needed and not given, or given and not needed.
 
         Example:
             >>> import tempfile
@@ -281,7 +304,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             ...     SequenceDataset.open(f"{folder}/words")[0]
             (tensor([3, 2]), 0)
         """
-        store = open_store(folder, check=check)
+        store = open_store(folder, check=check, tokenizer=tokenizer)
         return cls(store.sequences, store.labels, store.classes, store.vocabulary, store.channels_first)
 
     @property
@@ -329,7 +352,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             for part in torch.split(tensor, _HASHED):
                 digest.update(part.to(dtype).contiguous().numpy().data)
         vocabulary = self.vocabulary
-        known = () if vocabulary is None else (vocabulary.symbols, vocabulary.is_text, vocabulary.strict)
+        known: tuple[Any, ...] = () if vocabulary is None else vocabulary.parts
         digest.update(repr(canonical((self.classes, known))).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 

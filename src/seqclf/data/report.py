@@ -13,6 +13,7 @@ from seqclf.data.labelled import LabelledSequences
 from seqclf.data.ragged import Ragged, concatenate
 from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.notebook import html_table
+from seqclf.vocabulary import Vocabulary
 
 __all__ = ["DataReport", "Leakage"]
 
@@ -64,6 +65,7 @@ class DataReport:
         leakage: How much of the other dataset occurs in this one, where one was given.
         linear: The accuracy on the other dataset of a linear model that is trained on this one, as `linear_baseline`
             has it; None where there is no other, or no scikit-learn.
+        tokenizer: What split the texts, where there is a tokenizer.
 
     Example:
         >>> from seqclf import SequenceDataset
@@ -95,6 +97,7 @@ class DataReport:
     length_outliers: tuple[int, ...]
     leakage: Leakage | None = None
     linear: float | None = None
+    tokenizer: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return all figures as strings, numbers, lists and dicts alone, ready for JSON."""
@@ -136,6 +139,8 @@ class DataReport:
             ("lengths", f"{least:g} to {greatest:g}, quartiles {quartiles}; {len(self.length_outliers):,} outliers"),
             ("unknown", f"{self.unknown_steps:,} of {self.steps:,} steps, in {self.unknown_sequences:,} sequences"),
         ]
+        if self.tokenizer is not None:
+            facts.append(("tokenizer", f"{self.tokenizer}, which makes {self.steps / self.n:.1f} tokens of a text"))
         if self.missing_values:
             facts.append(("missing", f"{self.missing_values:,} values, in {self.missing_sequences:,} sequences"))
         if self.empty:
@@ -193,8 +198,13 @@ def build_report(dataset: LabelledSequences, other: LabelledSequences | None) ->
         length_quartiles=tuple(quartiles.tolist()),
         length_outliers=tuple(np.flatnonzero(far).tolist()),
         leakage=None if other is None else _leakage(dataset, other),
+        tokenizer=_tokenizer_name(dataset.vocabulary),
         linear=None if other is None or not can_fit() else _linear_accuracy(dataset, other),
     )
+
+
+def _tokenizer_name(vocabulary: Vocabulary | None) -> str | None:
+    return None if vocabulary is None or vocabulary.tokenizer is None else vocabulary.tokenizer.name
 
 
 def _linear_accuracy(dataset: LabelledSequences, other: LabelledSequences) -> float | None:

@@ -27,6 +27,7 @@ from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataErro
 from seqclf.files import PathLike, read_json, write_json
 from seqclf.reading.plain import from_json, sort_values, to_json
 from seqclf.reading.sequences import warn
+from seqclf.reading.tokenizers import Tokenizer, read_tokenizer
 from seqclf.vocabulary import Vocabulary
 
 Array = npt.NDArray[Any]
@@ -127,18 +128,27 @@ class StoreWriter:
         }
         write_json(self.folder / "progress.json", {"format": _FORMAT, "version": _VERSION} | vars(progress) | plain)
 
-    def finish(self, vocabulary: Vocabulary | None, classes: Sequence[Any] | None, *, channels_first: bool) -> None:
+    def finish(
+        self,
+        vocabulary: Vocabulary | None,
+        classes: Sequence[Any] | None,
+        *,
+        channels_first: bool,
+        tokenizer: Tokenizer | None = None,
+    ) -> None:
         """Give symbols and classes their final numbers, and make the folder a store.
 
         Args:
             vocabulary: What the chunks were encoded with, if that is settled; otherwise it is built from what came.
             classes: The classes, if these are settled; otherwise those that came, sorted.
             channels_first: Whether float arrays came as (F, T).
+            tokenizer: What split texts, for a vocabulary that is built.
         """
         progress = self.progress
         is_tokens = progress.kind in ("text", "tokens")
         if is_tokens and vocabulary is None:
-            vocabulary = Vocabulary.from_counts(self.counts, min_freq=0, is_text=progress.kind == "text")
+            is_text = progress.kind == "text"
+            vocabulary = Vocabulary.from_counts(self.counts, min_freq=0, is_text=is_text, tokenizer=tokenizer)
         final_classes = sort_values(progress.classes) if classes is None else list(classes)
         places = {label: number for number, label in enumerate(final_classes)}
         with _writing(self.folder):
@@ -253,15 +263,17 @@ class Store:
     channels_first: bool
 
 
-def open_store(folder: PathLike, *, check: bool) -> Store:
+def open_store(folder: PathLike, *, check: bool, tokenizer: Any = None) -> Store:
     """Open a store.
 
     Args:
         folder: Where it lies.
         check: Whether to read all of it once, and compare its checksums.
+        tokenizer: What split texts, where it is a callable.
 
     Raises:
         FileFormatError: It is not whole, or damaged.
+        InvalidArgumentError: A tokenizer is needed and not given, or given and not needed.
     """
     folder = Path(folder)
     if (folder / "progress.json").exists() and not (folder / "manifest.json").exists():
@@ -271,6 +283,7 @@ def open_store(folder: PathLike, *, check: bool) -> Store:
         )
     path = folder / "manifest.json"
     manifest = read_json(path, "manifest of a store")
+    splitter = read_tokenizer(manifest.get("vocabulary") if isinstance(manifest, dict) else None, tokenizer)
     try:
         if manifest["format"] != _FORMAT or manifest["version"] > _VERSION:
             raise ValueError(f"format {manifest['format']!r} of version {manifest['version']!r}")
@@ -282,7 +295,7 @@ def open_store(folder: PathLike, *, check: bool) -> Store:
             name: _map(folder / f"{name}.bin", manifest["files"][name], shapes.get(name, (count,)), check)
             for name in _ARRAYS
         }
-        vocabulary = manifest["vocabulary"] and Vocabulary.from_dict(manifest["vocabulary"])
+        vocabulary = manifest["vocabulary"] and Vocabulary.from_dict(manifest["vocabulary"], splitter)
         classes, channels_first = tuple(map(from_json, manifest["classes"])), bool(manifest["channels_first"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FileFormatError(

@@ -90,6 +90,7 @@ def _metadata(model: RNNClassifier) -> dict[str, Any]:
         "symbols": None if vocabulary is None else list(vocabulary.symbols),
         "is_text": vocabulary is not None and vocabulary.is_text,
         "strict": vocabulary is not None and vocabulary.strict,
+        "tokenizer": None if vocabulary is None or vocabulary.tokenizer is None else vocabulary.tokenizer.to_dict(),
     }
 
 

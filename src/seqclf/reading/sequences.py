@@ -28,7 +28,8 @@ LARGEST = float(torch.finfo(torch.float32).max)  # a measurement that is larger 
 
 _SYMBOLS = {str, int, bytes, bool}  # of which a list is one of symbols without a closer look
 _NUMBERS_IN_TEXT = re.compile(r"\s*[-+]?\d+(\.\d+)?([eE][-+]?\d+)?([\s,;]+[-+]?\d+(\.\d+)?([eE][-+]?\d+)?)+[\s,;]*")
-_LOOKED_AT = 20  # texts, of which all are numbers, to say that texts are
+_LOOKED_AT = 20  # texts, of which all are numbers, or many blanks, to say that texts are numbers, or sentences
+_BLANKS_IN_SENTENCES = 5  # on average; names have fewer
 _MOST_STEPS_IN_CHANNELS = 4  # times as many features as steps in a block look like channels first
 
 _EMPTY: dict[str, Any] = {"text": "", "tokens": []}  # what has no step may be of any kind
@@ -334,6 +335,7 @@ def warn_of_likely_mistakes(read: Sequences) -> None:
     """Warn where training data are probably something else than what they are read as."""
     if read.kind == "text":
         _warn_of_numbers_in_texts(read.items)
+        _warn_of_sentences(read.items)
     elif read.kind == "tokens":
         _warn_of_recordings(read.items)
     else:
@@ -346,6 +348,15 @@ def _warn_of_numbers_in_texts(texts: list[str]) -> None:
         warn(
             f"texts such as {sample[0]!r:.60} (sequence 0) hold numbers, and are read as characters. Split ids with "
             ".split(), or read measurements with numpy.fromstring(text, sep=' ')."
+        )
+
+
+def _warn_of_sentences(texts: list[str]) -> None:
+    sample = texts[:_LOOKED_AT]
+    if sum(text.count(" ") for text in sample) >= _BLANKS_IN_SENTENCES * len(sample):
+        warn(
+            f"texts such as {sample[0]!r:.60} (sequence 0) look like sentences, and are read as characters. Pass "
+            "tokenizer='words' to read words, or tokenizer='characters' to say that characters are meant."
         )
 
 
