@@ -44,7 +44,7 @@ ROOMS = [
     ["engine.plan", "engine.recurrence", "engine.torch_kernels"],
     ["engine.cell_loop"],
     ["engine.torch_backend"],
-    ["models.features", "models.inputs", "models.pooling", "models.symbols"],
+    ["models.features", "models.inputs", "models.pooling", "models.pretrained", "models.symbols"],
     ["models.options"],
     ["models.stream"],
     ["models.classifier"],

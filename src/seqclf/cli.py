@@ -221,6 +221,9 @@ def _add_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--pooling", nargs="+", help="last, mean, max, attention, or several")
     train.add_argument("--positions", choices=get_args(PositionsName), help="what distances from the ends are read")
     train.add_argument("--ngrams", type=int, nargs="+", metavar="N", help="n-grams that are read, such as 2 3")
+    vectors = "pretrained vectors: a text file with a symbol and its numbers on each line"
+    train.add_argument("--embeddings", type=Path, metavar="FILE", help=vectors)
+    train.add_argument("--freeze-embeddings", action="store_true", help="do not train the vectors of symbols")
     empty = "what to do with empty sequences (default: error): zero classifies a vector of zeros, skip leaves them out"
     train.add_argument("--empty", choices=get_args(EmptyPolicy), help=empty)
     train.add_argument("--epochs", type=int, help="the most epochs (default: by the number of sequences)")
@@ -316,6 +319,8 @@ def _autotune(train: SequenceDataset, arguments: argparse.Namespace) -> RNNClass
     """Train with what does best of many choices, and tell of them."""
     if arguments.patience is not None:
         raise InvalidArgumentError("--patience must not come with --autotune, which chooses when training ends.")
+    if arguments.embeddings is not None or arguments.freeze_embeddings:
+        raise InvalidArgumentError("--embeddings must not come with --autotune, which tries models without.")
     base = _given(arguments, (*_OF_MODEL, *_OF_FIT)) | {"batch_size": arguments.batch_size}
     base |= {"class_weight": "balanced"} if arguments.balanced else {}
     model, trials = autotune(
@@ -336,7 +341,16 @@ def _fit(
     early_stopping: EarlyStopping | None,
     arguments: argparse.Namespace,
 ) -> RNNClassifier:
-    model = RNNClassifier.for_dataset(train, seed=arguments.seed, **_given(arguments, _OF_MODEL))
+    model = RNNClassifier.for_dataset(
+        train,
+        embeddings=arguments.embeddings,
+        freeze_embeddings=arguments.freeze_embeddings,
+        seed=arguments.seed,
+        **_given(arguments, _OF_MODEL),
+    )
+    if model.pretrained_symbols is not None:
+        known = len(model.vocabulary.symbols) if model.vocabulary is not None else 0
+        print(f"embeddings: {model.pretrained_symbols:,} of {known:,} symbols have a vector", file=sys.stderr)
     history = fit(
         model,
         train,

@@ -158,8 +158,8 @@ def _check_version(content: Any, path: PathLike) -> dict[str, Any]:
 def _build(content: dict[str, Any], tensors: dict[str, Tensor], path: PathLike, given: dict[str, Any]) -> RNNClassifier:
     """Make the model and give it the weights, allocating nothing for sizes that the file's tensors do not bear out."""
     own = {name: content.get(name) == "custom" for name in ("cell", "pooling")}
-    for name in own:
-        if own[name] and given[name] is None:
+    for name, is_own in own.items():
+        if is_own and given[name] is None:
             raise InvalidArgumentError(
                 f"{name} must be given to load a model of your own {name}; got None for {path}. "
                 f"Pass {name}= as when the model was made."

@@ -38,6 +38,7 @@ from seqclf.models.options import (
     refuse_odds,
 )
 from seqclf.models.pooling import LastPooling, PoolingName, build_pooling, native_poolings, zero_padding
+from seqclf.models.pretrained import Pretrained, read_embeddings
 from seqclf.models.stream import Stream
 from seqclf.models.symbols import (
     MOST_NGRAMS,
@@ -124,6 +125,7 @@ class RNNClassifier(nn.Module):
 
     Attributes:
         chosen: The names of the options that `for_dataset` has chosen by the data.
+        pretrained_symbols: How many symbols began with a vector that `for_dataset` was given; None without.
         encoder: An `nn.LSTM`, `nn.GRU` or `nn.RNN` (batch first) for the built-in cells, so that weights go both ways
             with `load_state_dict`; a `CellEncoder` for others.
 
@@ -179,6 +181,7 @@ class RNNClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.chosen: tuple[str, ...] = ()
+        self.pretrained_symbols: int | None = None
         check_cell(cell)
         self.num_classes = check_int("num_classes", num_classes)
         self.embedding_dim = check_int("embedding_dim", embedding_dim)
@@ -246,11 +249,23 @@ class RNNClassifier(nn.Module):
             self.ngram_vectors = NGramVectors(self.ngrams, vocab_size, self.num_ngrams, self.embedding_dim)
 
     @classmethod
-    def for_dataset(cls, dataset: SequenceDataset, **options: Unpack[ModelOptions]) -> Self:
+    def for_dataset(
+        cls,
+        dataset: SequenceDataset,
+        *,
+        embeddings: Any = None,
+        freeze_embeddings: bool = False,
+        **options: Unpack[ModelOptions],
+    ) -> Self:
         """Make a model that fits `dataset`, and remembers its vocabulary and classes.
 
         Args:
             dataset: The training data.
+            embeddings: Pretrained vectors for symbols, whose size is then `embedding_dim`: a mapping; gensim's
+                `KeyedVectors`; the path of a text file as GloVe, word2vec and fastText write them; an array (V, E) with
+                a row for each id; or a pair of an array and the symbols of its rows. Symbols without a vector begin
+                with random ones around the mean of the others. `print(model)` says how many have one.
+            freeze_embeddings: Whether training leaves the vectors of symbols as they are.
             **options: Any argument of `RNNClassifier` other than sizes, vocabulary and classes. What is not given, or
                 `"auto"`, is chosen by the data, as docs/defaults.md says: `model.config` tells all options, and
                 `model.chosen` which of them were chosen.
@@ -270,6 +285,14 @@ class RNNClassifier(nn.Module):
             )
         given: dict[str, Any] = {name: value for name, value in options.items() if not is_auto(value)}
         given.setdefault("channels_first", dataset.channels_first)
+        pretrained = None
+        if embeddings is not None:
+            pretrained = read_embeddings(embeddings, dataset.vocabulary, seed=given.get("seed"))
+            if given.setdefault("embedding_dim", size := pretrained.vectors.shape[1]) != size:
+                raise InvalidArgumentError(
+                    f"embedding_dim must be the size of the embeddings, {size}; got {given['embedding_dim']!r}. "
+                    "Leave it out."
+                )
         chosen = {name: value for name, value in model_options(dataset, given).items() if name not in given}
         keys = cls._count_ngrams(dataset, {**given, **chosen})
         if keys is not None:
@@ -284,6 +307,7 @@ class RNNClassifier(nn.Module):
             **chosen,
         )
         model.chosen = tuple(chosen)
+        model._use_embeddings(pretrained, freeze=freeze_embeddings)
         if keys is not None and model.ngram_vectors is not None:
             model.ngram_vectors.keys.copy_(keys)
         if model.symbol_counts is not None:
@@ -295,6 +319,18 @@ class RNNClassifier(nn.Module):
             if not model.standardize:
                 warn_of_offsets(dataset.sequences.values[:_LOOKED_AT])
         return model
+
+    def _use_embeddings(self, pretrained: Pretrained | None, *, freeze: bool) -> None:
+        """Begin with the vectors of symbols that are given, and keep them if that is wanted."""
+        if self.embedding is None:
+            if freeze:
+                raise InvalidArgumentError("freeze_embeddings must be False for float sequences; got True.")
+            return
+        if pretrained is not None:
+            with torch.no_grad():
+                self.embedding.weight.copy_(pretrained.vectors)
+            self.pretrained_symbols = pretrained.covered
+        self.embedding.weight.requires_grad_(not freeze)
 
     @staticmethod
     def _count_ngrams(dataset: SequenceDataset, options: dict[str, Any]) -> Tensor | None:
@@ -588,6 +624,8 @@ class RNNClassifier(nn.Module):
     def extra_repr(self) -> str:
         """Return what torch shows of the model besides its layers."""
         told = [f"{self.num_classes} classes", f"{self.num_parameters:,} parameters"]
+        if self.pretrained_symbols is not None and self.vocab_size is not None:
+            told.append(f"pretrained vectors for {self.pretrained_symbols:,} of {self.vocab_size - 2:,} symbols")
         if self.chosen:
             told.append("chosen: " + ", ".join(f"{name}={self.config[name]!r}" for name in self.chosen))
         return ", ".join(told)
