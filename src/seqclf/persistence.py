@@ -10,6 +10,7 @@ from seqclf._version import __version__
 from seqclf.cells.protocol import CellFactory
 from seqclf.cells.table import KNOWN_CELLS, cell_name
 from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
+from seqclf.fields import Fields
 from seqclf.files import PathLike
 from seqclf.models.classifier import OPTIONS, RNNClassifier, check_is_model
 from seqclf.reading.plain import from_json, to_json
@@ -19,7 +20,7 @@ from seqclf.vocabulary import Vocabulary
 
 __all__ = ["load", "save"]
 
-_VERSION = 3  # those before had fewer options; what a file does not say has its default
+_VERSION = 4  # those before had fewer options; what a file does not say has its default
 _KIND = "seqclf"
 
 
@@ -108,7 +109,13 @@ def _check_can_be_made_again(model: RNNClassifier) -> None:
     if cell_name(model.cell) != "custom" and model.pooling_names:
         options: dict[str, Any] = {name: getattr(model, name) for name in OPTIONS}
         with torch.device("meta"):
-            again = RNNClassifier(**options, cell=model.cell, pooling=model.pooling_names)
+            again = RNNClassifier(
+                **options,
+                cell=model.cell,
+                pooling=model.pooling_names,
+                fields=model.fields,
+                context_fields=model.context_fields,
+            )
         for one, other in ((model, again), (again, model)):
             if wrong := set(_make_up(one)) - set(_make_up(other)):
                 changed = min(name for name, _ in wrong)
@@ -136,6 +143,8 @@ def describe_model(model: RNNClassifier) -> dict[str, Any]:
         "pooling": list(model.pooling_names) or "custom",
         "classes": None if model.classes is None else [to_json(label, "classes") for label in model.classes],
         "vocabulary": None if model.vocabulary is None else model.vocabulary.to_dict(),
+        "fields": None if model.fields is None else model.fields.to_dict(),
+        "context_fields": None if model.context_fields is None else model.context_fields.to_dict(),
         "chosen": list(model.chosen),
         "frozen": [name for name, parameter in model.named_parameters() if not parameter.requires_grad],
     }
@@ -176,6 +185,8 @@ def _build(content: dict[str, Any], tensors: dict[str, Tensor], path: PathLike, 
         options["classes"] = None if content["classes"] is None else list(map(from_json, content["classes"]))
         known = content["vocabulary"]
         options["vocabulary"] = None if known is None else Vocabulary.from_dict(known, splitter)
+        for name in ("fields", "context_fields"):
+            options[name] = None if content.get(name) is None else Fields.from_dict(content[name])
         # On the meta device the model has shapes and no memory; only code of the user's own may need the real thing.
         with torch.device("cpu" if any(own.values()) else "meta"):
             model = RNNClassifier(**options)

@@ -138,10 +138,11 @@ class Vocabulary:
         """Make the vocabulary of plain sequences; otherwise as `build`."""
         splitter = as_tokenizer(tokenizer)
         read = split_texts(read, splitter) if read.kind == "text" else read
-        if read.kind == "features":
+        if read.kind not in {"text", "tokens"}:
+            got = "float arrays" if read.kind == "features" else "records, whose fields have their own"
             raise InvalidDataError(
-                "sequences must be strings or lists of symbols to have a vocabulary; got float arrays. Leave the "
-                "vocabulary out for measurements."
+                f"sequences must be strings or lists of symbols to have a vocabulary; got {got}. Leave the vocabulary "
+                "out."
             )
         is_text = read.kind == "text"
         counts: Counter[Any] = Counter("".join(read.items)) if is_text else Counter(chain.from_iterable(read.items))

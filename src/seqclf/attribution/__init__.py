@@ -25,7 +25,12 @@ _CHUNK = 64  # how many variants of a sequence run at once
 
 
 def explain(
-    model: RNNClassifier, sequence: Any, *, label: Any = None, method: Method = "integrated_gradients"
+    model: RNNClassifier,
+    sequence: Any,
+    *,
+    context: Any = None,
+    label: Any = None,
+    method: Method = "integrated_gradients",
 ) -> Explanation:
     """Attribute an answer to the steps of a sequence: how much of the logit of a class comes from each.
 
@@ -39,6 +44,7 @@ def explain(
     Args:
         model: The trained model; its dropout is off, and no gradient is left in it.
         sequence: One raw sequence, as for `predict`, with one step at least.
+        context: Facts about it, for a model that takes them; they are the same at both ends, and get no score.
         label: The class to explain: a label, or an index where the model has no labels. None is the predicted one.
         method: `"integrated_gradients"` or `"occlusion"`.
 
@@ -63,14 +69,15 @@ def explain(
         True
     """
     check_choice("method", method, get_args(Method))
-    store = encode_for(model, [sequence])
+    store = encode_for(model, [sequence], None if context is None else [context])
     if not len(store.values):
         raise InvalidDataError("sequence must have one step at least to be explained; got none.")
     with evaluating(model), torch.backends.cudnn.flags(enabled=False):  # cuDNN has no gradient in eval mode
         vectors, baseline = _vectors(model, store)
         reader = _vector_reader(model, vectors.shape[1])
         with torch.no_grad():
-            logits, none = _logits(reader, torch.stack([vectors, baseline]))
+            both = _logits(reader, torch.stack([vectors, baseline]))
+            logits, none = model.add_context(both, None if store.context is None else store.context.expand(2, -1))
         index = int(logits.argmax()) if label is None else _index_of(model, label)
         if method == "occlusion":
             scores = _occlude(reader, vectors, baseline, index)
@@ -79,10 +86,12 @@ def explain(
     by_step = scores if scores.ndim == 1 else scores.sum(1)
     is_text = model.input_size is None
     by_feature = None
-    if model.input_size is not None and scores.ndim == 2:  # an indicator counts for the feature that is missing
-        by_feature = scores.reshape(len(scores), -1, model.input_size).sum(1).double().cpu().numpy()
+    if model.features is not None and scores.ndim == 2:
+        owners = torch.tensor(model.features.owners, device=scores.device)
+        summed = scores.new_zeros(len(scores), model.input_size or 0).index_add(1, owners, scores)
+        by_feature = summed.double().cpu().numpy()
     return Explanation(
-        sequence=tuple(_symbols(sequence)) if is_text else tuple(range(len(vectors))),
+        sequence=tuple(_symbols(model, sequence)) if is_text else tuple(range(len(vectors))),
         label=index if model.classes is None else model.classes[index],
         probability=float(logits.softmax(0)[index]),
         scores=by_step.double().cpu().numpy(),
@@ -93,7 +102,10 @@ def explain(
     )
 
 
-def _symbols(sequence: Any) -> list[Any]:
+def _symbols(model: RNNClassifier, sequence: Any) -> list[Any]:
+    tokenizer = None if model.vocabulary is None else model.vocabulary.tokenizer
+    if tokenizer is not None and isinstance(sequence, str):
+        return tokenizer([sequence])[0]
     return [symbol.item() if isinstance(symbol, np.generic | Tensor) else symbol for symbol in sequence]
 
 
@@ -117,9 +129,7 @@ def _vectors(model: RNNClassifier, store: Ragged) -> tuple[Tensor, Tensor]:
         assert model.features is not None
         inputs = inputs[None]
         vectors = model.features(inputs, model.head.weight.dtype)[0]
-        mean = getattr(model.features, "mean", None)
-        nothing = torch.zeros_like(inputs) if mean is None else mean.expand_as(inputs)
-        return vectors, model.features(nothing, model.head.weight.dtype)[0]
+        return vectors, model.features.nothing(inputs, model.head.weight.dtype)[0]
 
 
 def _vector_reader(model: RNNClassifier, size: int) -> RNNClassifier:
@@ -128,6 +138,7 @@ def _vector_reader(model: RNNClassifier, size: int) -> RNNClassifier:
     reader._modules = dict(model._modules)
     reader.embedding = reader.features = reader.position_vectors = reader.ngram_vectors = None
     reader.vocab_size, reader.input_size = None, size
+    reader.fields = reader.context_fields = reader.context_logits = None
     reader.truncate_steps = None  # or gradients would end midway
     return reader
 

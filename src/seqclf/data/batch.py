@@ -31,6 +31,7 @@ class Batch:
         labels: The class indices, int64 of shape (B,), or None.
         indices: Where the sequences stand in their dataset, int64 of shape (B,), on the CPU; None where that is not
             known.
+        context: Facts about each whole sequence, (B, K), for a model that takes them; None where there are none.
 
     Example:
         >>> batch = pad_collate([([5, 6, 7], 0), ([8], 1)])
@@ -45,6 +46,7 @@ class Batch:
     lengths: Tensor
     labels: Tensor | None = None
     indices: Tensor | None = None
+    context: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -52,14 +54,16 @@ class Batch:
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
         """Return the batch with inputs and labels on `device`; the lengths stay on the CPU."""
         device = torch.device(device)
-        labels = None if self.labels is None else self.labels.to(device, non_blocking=non_blocking)
+        labels, context = (
+            None if one is None else one.to(device, non_blocking=non_blocking) for one in (self.labels, self.context)
+        )
         inputs: Any = self.inputs  # both kinds move alike, but torch's stubs know only dtypes for packed ones
-        return replace(self, inputs=inputs.to(device, non_blocking=non_blocking), labels=labels)
+        return replace(self, inputs=inputs.to(device, non_blocking=non_blocking), labels=labels, context=context)
 
     def pin_memory(self) -> Self:
         """Return the batch with inputs and labels in page-locked memory; a pinning `DataLoader` calls this."""
-        labels = None if self.labels is None else self.labels.pin_memory()
-        return replace(self, inputs=self.inputs.pin_memory(), labels=labels)
+        labels, context = (None if one is None else one.pin_memory() for one in (self.labels, self.context))
+        return replace(self, inputs=self.inputs.pin_memory(), labels=labels, context=context)
 
     def __repr__(self) -> str:
         steps, kind = (self.inputs, "padded") if isinstance(self.inputs, Tensor) else (self.inputs.data, "packed")
@@ -72,8 +76,9 @@ def pad_collate(samples: Sequence[Sample], *, allow_empty: bool = False) -> Batc
     """Collate (sequence, label) pairs into a padded `Batch`, as the `collate_fn` of any torch `DataLoader`.
 
     Args:
-        samples: Pairs of a sequence, of shape (T,) with integer ids or (T, F) with features, and a class index. The
-            order is kept. The padding is zero, which nothing in this library ever looks at.
+        samples: Pairs of a sequence, of shape (T,) with integer ids or (T, F) with features, and a class index, or 0
+            and 1 for each class where there may be several; or, with context, triples that have it last. The order is
+            kept. The padding is zero, which nothing in this library ever looks at.
         allow_empty: Whether sequences may have no step, for a model with `empty="zero"`.
 
     Raises:
@@ -89,8 +94,8 @@ def pad_collate(samples: Sequence[Sample], *, allow_empty: bool = False) -> Batc
         >>> batch.labels
         tensor([1, 0])
     """
-    sequences, lengths, labels = _check_samples(samples, allow_empty)
-    return Batch(pad_sequence(sequences, batch_first=True), lengths, labels)
+    sequences, lengths, labels, context = _check_samples(samples, allow_empty)
+    return Batch(pad_sequence(sequences, batch_first=True), lengths, labels, context=context)
 
 
 def pack_collate(samples: Sequence[Sample]) -> Batch:
@@ -112,26 +117,32 @@ def pack_collate(samples: Sequence[Sample]) -> Batch:
         >>> batch.lengths
         tensor([2, 3])
     """
-    sequences, lengths, labels = _check_samples(samples)
-    return Batch(pack_sequence(sequences, enforce_sorted=False), lengths, labels)
+    sequences, lengths, labels, context = _check_samples(samples)
+    return Batch(pack_sequence(sequences, enforce_sorted=False), lengths, labels, context=context)
 
 
-def _check_samples(samples: Sequence[Sample], allow_empty: bool = False) -> tuple[list[Tensor], Tensor, Tensor]:
+def _check_samples(
+    samples: Sequence[Sample], allow_empty: bool = False
+) -> tuple[list[Tensor], Tensor, Tensor, Tensor | None]:
     if len(samples) == 0:
         raise InvalidDataError(
             "samples must hold at least one (sequence, label) pair; got none. Leave out empty batches."
         )
     sequences: list[Tensor] = []
-    labels: list[int] = []
+    labels: list[Any] = []
+    context: list[Tensor] = []
+    width = 3 if isinstance(samples[0], tuple | list) and len(samples[0]) == 3 else 2
     for index, sample in enumerate(samples):
-        if not isinstance(sample, tuple | list) or len(sample) != 2:
+        if not isinstance(sample, tuple | list) or len(sample) != width:
             raise InvalidDataError(
                 f"samples must be (sequence, label) pairs; got {type(sample).__name__} (sequence {index}). "
                 "Use a dataset that returns pairs, such as SequenceDataset."
             )
         sequences.append(_check_sequence(sample[0], index, sequences[0] if sequences else None, allow_empty))
         labels.append(_check_label(sample[1], index))
-    return sequences, torch.tensor([len(sequence) for sequence in sequences]), torch.tensor(labels)
+        context.extend(map(torch.as_tensor, sample[2:]))
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    return sequences, lengths, torch.tensor(labels), torch.stack(context) if context else None
 
 
 def _check_sequence(sequence: Any, index: int, first: Tensor | None, allow_empty: bool) -> Tensor:
@@ -149,7 +160,9 @@ def _check_sequence(sequence: Any, index: int, first: Tensor | None, allow_empty
     return tensor
 
 
-def _check_label(label: Any, index: int) -> int:
+def _check_label(label: Any, index: int) -> int | list[int]:
+    if isinstance(label, Tensor) and label.ndim == 1 and not label.is_floating_point():
+        return [int(one) for one in label.tolist()]
     number = plain(label)
     if isinstance(number, bool) or not isinstance(number, int):
         raise InvalidDataError(

@@ -1,41 +1,59 @@
 """SequenceDataset: labelled sequences of many lengths in one ragged store."""
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypedDict, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from seqclf.checks import check_choice, check_seed
 from seqclf.data.batch import Batch
 from seqclf.data.duplicates import Groups, duplicate_groups, join_groups, members
-from seqclf.data.encode import cut_padding, encode_features, encode_tokens, warn_of_unknown
+from seqclf.data.encode import Means, add_context, cut_padding, encode
 from seqclf.data.ragged import Indices, Ragged
 from seqclf.data.report import DataReport, build_report
 from seqclf.data.split import check_size, choose_groups
 from seqclf.data.store import StoreWriter, open_store
 from seqclf.errors import InvalidArgumentError, InvalidDataError
+from seqclf.fields import Fields, check_fields
 from seqclf.files import PathLike
 from seqclf.reading.columns import as_list, refuse_unordered
 from seqclf.reading.indices import is_several, read_index, read_indices
 from seqclf.reading.labels import index_labels, read_groups
 from seqclf.reading.plain import canonical
-from seqclf.reading.sequences import read_sequences, warn_of_likely_mistakes
+from seqclf.reading.records import FieldKind
+from seqclf.reading.sequences import read_sequences
 from seqclf.reading.tokenizers import TokenizerName, as_tokenizer
-from seqclf.vocabulary import Vocabulary, check_is_vocabulary, split_texts
+from seqclf.vocabulary import Vocabulary
 
 __all__ = ["SequenceDataset"]
 
 _HASHED = 1 << 20  # how many numbers are hashed at once
 _CHUNK = 1 << 16  # how many sequences of a stream are written at once
+
+
+class ReadingOptions(TypedDict, total=False):
+    """How sequences and labels are read: the keyword arguments of `SequenceDataset.from_sequences`."""
+
+    vocabulary: Vocabulary | None
+    tokenizer: TokenizerName | Any
+    fields: Sequence[str] | Mapping[str, FieldKind] | Fields | None
+    context: Any
+    context_fields: Sequence[str] | Mapping[str, FieldKind] | Fields | None
+    classes: Sequence[Any] | None
+    channels_first: bool
+    allow_empty: bool
+    allow_missing: bool
+    trailing_missing: Literal["keep", "end"]
 
 
 class SequenceDataset(Dataset[tuple[Tensor, int]]):
@@ -48,8 +66,10 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         sequences: The ragged store.
         compact_labels: The class indices, (len,), in whatever type of integers they are kept: int64, or less in files.
         classes: The class labels; index i stands for `classes[i]`.
-        vocabulary: What encoded the sequences; None for float sequences.
+        vocabulary: What encoded the sequences; None for float sequences and records.
         channels_first: Whether the float arrays came as (F, T); inside, they are (T, F).
+        fields: What the columns of records are; None for others.
+        context_fields: What the facts about whole sequences are, which `sequences.context` holds; None without.
 
     Example:
         >>> dataset = SequenceDataset.from_pairs([("Satoshi", "Japanese"), ("Rossi", "Italian"), ("Mori", "Japanese")])
@@ -69,7 +89,11 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         classes: tuple[Any, ...],
         vocabulary: Vocabulary | None,
         channels_first: bool = False,
+        *,
+        fields: Fields | None = None,
+        context_fields: Fields | None = None,
     ) -> None:
+        self.fields, self.context_fields = fields, context_fields
         self.sequences = sequences
         self.compact_labels = labels
         self.classes = classes
@@ -77,35 +101,13 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         self.channels_first = channels_first
 
     @classmethod
-    def from_pairs(
-        cls,
-        pairs: Iterable[tuple[Any, Any]],
-        *,
-        vocabulary: Vocabulary | None = None,
-        tokenizer: TokenizerName | Any = None,
-        classes: Sequence[Any] | None = None,
-        channels_first: bool = False,
-        allow_empty: bool = False,
-        allow_missing: bool = False,
-        trailing_missing: Literal["keep", "end"] = "keep",
-    ) -> Self:
+    def from_pairs(cls, pairs: Iterable[tuple[Any, Any]], **options: Unpack[ReadingOptions]) -> Self:
         """Encode (sequence, label) pairs.
 
         Args:
-            pairs: Each a sequence (a string, a list of tokens, or a float array (T, F)) and its label (a string, a
-                number, bytes, a date, or a tuple of these). All sequences are of one kind. A float array of shape (T,)
-                counts as one feature.
-            vocabulary: What encodes strings or tokens; without it, one is built from these very pairs. Test data take
-                the vocabulary of the training data.
-            tokenizer: What splits strings, for a vocabulary that is built here: `"characters"`, as where none is given,
-                `"words"`, `"lowercase_words"`, `"bytes"`, a function that returns the symbols of a text, or a tokenizer
-                of Hugging Face. The vocabulary keeps it.
-            classes: The labels that may occur, in the order of their indices; by default those that do occur, sorted.
-            channels_first: Whether float arrays are (F, T), one row for each feature, in place of (T, F).
-            allow_empty: Whether sequences without a step are let in; the model's `empty` says what to do with them.
-            allow_missing: Whether features may be NaN; the model's `missing` says what to do with them.
-            trailing_missing: What steps at the end are of which no feature is known: missing, which is to `"keep"`
-                them, or padding behind the `"end"`, which is cut off.
+            pairs: Each a sequence and its label, as `from_sequences` takes them side by side.
+            **options: As for `from_sequences`; test data take the `vocabulary`, or the `fields`, and the `classes` of
+                the training data.
 
         Raises:
             InvalidDataError: There are no pairs; an item is not a pair; a sequence is empty, of another kind or width,
@@ -124,17 +126,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
                     f"pairs must be (sequence, label) pairs; got {pair!r:.80} (item {index}). "
                     "Give each sequence one label."
                 )
-        return cls.from_sequences(
-            [pair[0] for pair in pairs],
-            [pair[1] for pair in pairs],
-            vocabulary=vocabulary,
-            tokenizer=tokenizer,
-            classes=classes,
-            channels_first=channels_first,
-            allow_empty=allow_empty,
-            allow_missing=allow_missing,
-            trailing_missing=trailing_missing,
-        )
+        return cls.from_sequences([pair[0] for pair in pairs], [pair[1] for pair in pairs], **options)
 
     @classmethod
     def from_sequences(
@@ -144,34 +136,54 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         *,
         vocabulary: Vocabulary | None = None,
         tokenizer: TokenizerName | Any = None,
+        fields: Sequence[str] | Mapping[str, FieldKind] | Fields | None = None,
+        context: Any = None,
+        context_fields: Sequence[str] | Mapping[str, FieldKind] | Fields | None = None,
         classes: Sequence[Any] | None = None,
         channels_first: bool = False,
         allow_empty: bool = False,
         allow_missing: bool = False,
         trailing_missing: Literal["keep", "end"] = "keep",
     ) -> Self:
-        """Encode sequences and their labels, given side by side; otherwise as `from_pairs`.
+        """Encode sequences and their labels, given side by side.
 
         Args:
             sequences: A list, an array of which each row is a sequence, a column of a data frame (pandas, polars,
-                pyarrow, Hugging Face datasets), or a jagged nested tensor.
-            labels: As many labels, likewise.
-            vocabulary: As for `from_pairs`.
-            tokenizer: As for `from_pairs`.
-            classes: As for `from_pairs`.
-            channels_first: As for `from_pairs`.
-            allow_empty: As for `from_pairs`.
-            allow_missing: As for `from_pairs`.
-            trailing_missing: As for `from_pairs`.
+                pyarrow, Hugging Face datasets), or a jagged nested tensor. Each sequence is a string, a list of tokens,
+                a float array (T, F), or records: a list of mappings or of tuples, a mapping of columns, or a frame. All
+                are of one kind. A float array of shape (T,) counts as one feature.
+            labels: As many labels: strings, numbers, bytes, dates, or tuples of these.
+            vocabulary: What encodes strings or tokens; without it, one is built from these very sequences. Test data
+                take the vocabulary of the training data.
+            tokenizer: What splits strings, for a vocabulary that is built here: `"characters"`, as where none is given,
+                `"words"`, `"lowercase_words"`, `"bytes"`, a function that returns the symbols of a text, or a tokenizer
+                of Hugging Face. The vocabulary keeps it.
+            fields: What the steps of records have: names, or a mapping from names to `"category"` or `"number"`; what
+                is not said follows from the types of the values, of which numbers and times are numbers. Test data
+                take the `fields` of the training data.
+            context: Facts about each whole sequence, which the model reads beside it: a frame, a mapping of columns, a
+                list of mappings, or an array (n, K). Values may be missing.
+            context_fields: As `fields`, for the context.
+            classes: The labels that may occur, in the order of their indices; by default those that do occur, sorted.
+            channels_first: Whether float arrays are (F, T), one row for each feature, in place of (T, F).
+            allow_empty: Whether sequences without a step are let in; the model's `empty` says what to do with them.
+            allow_missing: Whether features may be NaN, for which the model's `missing` says what to do, and fields
+                missing.
+            trailing_missing: What steps at the end are of which no feature is known: missing, which is to `"keep"`
+                them, or padding behind the `"end"`, which is cut off.
 
         Raises:
-            InvalidDataError: As `from_pairs`, and where there are more labels than sequences or fewer.
+            InvalidDataError: There are no sequences, or more labels than sequences, or fewer; or as `from_pairs`.
+            InvalidArgumentError: An option does not go with the kind of sequences.
 
         Example:
             >>> import numpy as np
             >>> traces = [np.zeros((5, 2)), np.ones((3, 2))]
             >>> SequenceDataset.from_sequences(traces, ["rest", "run"])
             SequenceDataset(2 sequences, 2 classes, lengths 3-5, 2 features)
+            >>> visits = [[("home", 3.5), ("cart", 9.0)], [("cart", 1.0)]]
+            >>> SequenceDataset.from_sequences(visits, ["buys", "leaves"], fields=["page", "seconds"])
+            SequenceDataset(2 sequences, 2 classes, lengths 1-2, page (2 categories), seconds (number))
         """
         sequences, labels = as_list(sequences), as_list(labels, "labels")
         if len(sequences) != len(labels):
@@ -184,30 +196,18 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
                 "a dataset must hold at least one sequence; got none. Check where the data come from."
             )
         classes, indices = index_labels(labels, None if classes is None else as_list(classes, "classes"))
-        read = read_sequences(sequences, channels_first=channels_first)
+        names, kinds, known = check_fields(fields)
+        read = read_sequences(sequences, channels_first=channels_first, names=names)
         if check_choice("trailing_missing", trailing_missing, ("keep", "end")) == "end":
             read = cut_padding(read)
-        if vocabulary is not None and tokenizer is not None:
-            raise InvalidArgumentError(
-                f"tokenizer must be None beside a vocabulary, which has its own; got {tokenizer!r:.80}. Leave it out."
-            )
-        if read.kind == "features":
-            for name, value in (("vocabulary", vocabulary), ("tokenizer", tokenizer)):
-                if value is not None:
-                    raise InvalidArgumentError(f"{name} must be None for float sequences; got one. Leave it out.")
-            warn_of_likely_mistakes(read)
-            store = encode_features(read, allow_empty=allow_empty, allow_missing=allow_missing)
-        elif vocabulary is None:
-            splitter = as_tokenizer(tokenizer)
-            if tokenizer is None:
-                warn_of_likely_mistakes(read)
-            read = split_texts(read, splitter)  # once, for counting and for encoding
-            vocabulary = Vocabulary.of(read, tokenizer=splitter)
-            store = encode_tokens(read, vocabulary, allow_empty=allow_empty)
-        else:
-            store = encode_tokens(read, check_is_vocabulary(vocabulary), allow_empty=allow_empty)
-            warn_of_unknown(store)
-        return cls(store, indices, classes, vocabulary, channels_first)
+        store, vocabulary, known = encode(
+            read,
+            Means(vocabulary, tokenizer, known, kinds),
+            allow_empty=allow_empty,
+            allow_missing=allow_missing,
+        )
+        store, known_of_context = add_context(store, context, context_fields)
+        return cls(store, indices, classes, vocabulary, channels_first, fields=known, context_fields=known_of_context)
 
     @classmethod
     def write(
@@ -215,14 +215,8 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         folder: PathLike,
         pairs: Iterable[tuple[Any, Any]],
         *,
-        vocabulary: Vocabulary | None = None,
-        tokenizer: TokenizerName | Any = None,
-        classes: Sequence[Any] | None = None,
-        channels_first: bool = False,
-        allow_empty: bool = False,
-        allow_missing: bool = False,
-        trailing_missing: Literal["keep", "end"] = "keep",
         resume: bool = False,
+        **options: Unpack[ReadingOptions],
     ) -> Self:
         """Write (sequence, label) pairs into a folder, as a stream, and return them as `open` does.
 
@@ -232,15 +226,10 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         Args:
             folder: Where to; it is made if need be.
             pairs: As for `from_pairs`; of any kind of iterable, no more than 65,536 are taken at once.
-            vocabulary: As for `from_pairs`.
-            tokenizer: As for `from_pairs`.
-            classes: As for `from_pairs`.
-            channels_first: As for `from_pairs`.
-            allow_empty: As for `from_pairs`.
-            allow_missing: As for `from_pairs`.
-            trailing_missing: As for `from_pairs`.
             resume: Whether to go on where a call for this folder was cut off. The same pairs must come once more; those
                 that are in already are passed over.
+            **options: As for `from_pairs`. Records need `fields` that are settled, such as those of a dataset of some
+                of them; context cannot be written.
 
         Raises:
             InvalidDataError: As `from_pairs`; the message says from which item on it counts.
@@ -255,28 +244,33 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             SequenceDataset(4 sequences, 2 classes, lengths 1-5, 6 ids)
         """
         refuse_unordered(pairs, "pairs")
+        if options.get("context") is not None:
+            raise InvalidArgumentError("context must be None in a folder, which has no place for it; got some.")
+        vocabulary, tokenizer = options.get("vocabulary"), options.get("tokenizer")
         writer = StoreWriter(folder, resume=resume)
         remaining = islice(pairs, writer.progress.done, None)
         while chunk := list(islice(remaining, _CHUNK)):
             try:
-                part = cls.from_pairs(
-                    chunk,
-                    vocabulary=vocabulary,
-                    tokenizer=tokenizer,
-                    classes=classes,
-                    channels_first=channels_first,
-                    allow_empty=allow_empty,
-                    allow_missing=allow_missing,
-                    trailing_missing=trailing_missing,
-                )
+                part = cls.from_pairs(chunk, **options)
             except InvalidDataError as error:
                 raise InvalidDataError(f"{error} (Counted from item {writer.progress.done}.)") from None
+            if part.fields is not None and part.fields is not options.get("fields"):
+                raise InvalidArgumentError(
+                    "fields must be settled to write records, as the first of them cannot tell all categories; got "
+                    f"{options.get('fields')!r:.80}. Pass SequenceDataset.from_pairs(some).fields."
+                )
             writer.append(part.sequences, part.labels, part.classes, part.vocabulary)
         if not writer.progress.done:
             raise InvalidDataError(
                 "a dataset must hold at least one sequence; got none. Check where the data come from."
             )
-        writer.finish(vocabulary, classes, channels_first=channels_first, tokenizer=as_tokenizer(tokenizer))
+        writer.finish(
+            vocabulary,
+            options.get("classes"),
+            channels_first=options.get("channels_first", False),
+            tokenizer=as_tokenizer(tokenizer),
+            fields=options.get("fields"),
+        )
         own = tokenizer if vocabulary is None else vocabulary.tokenizer and vocabulary.tokenizer.source
         return cls.open(folder, check=False, tokenizer=own if callable(own) else None)
 
@@ -305,7 +299,8 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             (tensor([3, 2]), 0)
         """
         store = open_store(folder, check=check, tokenizer=tokenizer)
-        return cls(store.sequences, store.labels, store.classes, store.vocabulary, store.channels_first)
+        known = (store.classes, store.vocabulary, store.channels_first)
+        return cls(store.sequences, store.labels, *known, fields=store.fields)
 
     @property
     def labels(self) -> Tensor:
@@ -319,7 +314,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
 
     @property
     def input_size(self) -> int | None:
-        """The number of features of each step; None for strings and tokens."""
+        """The number of features, or of fields, of each step; None for strings and tokens."""
         return None if self.sequences.is_tokens else self.sequences.values.shape[1]
 
     @cached_property
@@ -343,10 +338,12 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         """
         digest = hashlib.sha256()
         values = self.sequences.values
+        context = self.sequences.context
         for tensor, dtype in (
             (values, values.dtype),
             (self.sequences.offsets, torch.int64),
             (self.compact_labels, torch.int64),
+            *([] if context is None else [(context, context.dtype)]),
         ):
             digest.update(f"{dtype}{tuple(tensor.shape)}".encode())
             for part in torch.split(tensor, _HASHED):
@@ -354,6 +351,9 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         vocabulary = self.vocabulary
         known: tuple[Any, ...] = () if vocabulary is None else vocabulary.parts
         digest.update(repr(canonical((self.classes, known))).encode("utf-8", "surrogatepass"))
+        for fields in (self.fields, self.context_fields):
+            if fields is not None:
+                digest.update(json.dumps(fields.to_dict()).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
     def __len__(self) -> int:
@@ -369,7 +369,10 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         if type(index) is not int and is_several(index):
             return self.subset(index)
         place = read_index(index, len(self))
-        return self.sequences[place], int(self.compact_labels[place])
+        sequence, label = self.sequences[place], int(self.compact_labels[place])
+        if self.sequences.context is not None:  # the third part of a sample, which collate functions take too
+            return sequence, label, self.sequences.context[place]  # type: ignore[return-value]
+        return sequence, label
 
     def __iter__(self) -> Iterator[tuple[Tensor, int]]:
         return (self[index] for index in range(len(self)))
@@ -394,7 +397,10 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         if len(chosen) == 0:
             raise InvalidDataError("indices must hold at least one index to make a batch; got none.")
         inputs, lengths = self.sequences.pad(chosen)
-        return Batch(inputs, lengths, self.compact_labels[chosen].long(), chosen)
+        context = self.sequences.context
+        return Batch(
+            inputs, lengths, self.compact_labels[chosen].long(), chosen, None if context is None else context[chosen]
+        )
 
     def subset(self, indices: Indices) -> Self:
         """Return the samples at `indices`, in that order, with the same vocabulary and classes.
@@ -412,8 +418,15 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             (tensor([2, 3]), tensor([2, 1]))
         """
         chosen = torch.from_numpy(read_indices(indices, len(self)))
-        store = self.sequences.select(chosen)
-        return type(self)(store, self.compact_labels[chosen].long(), self.classes, self.vocabulary, self.channels_first)
+        return type(self)(
+            self.sequences.select(chosen),
+            self.compact_labels[chosen].long(),
+            self.classes,
+            self.vocabulary,
+            self.channels_first,
+            fields=self.fields,
+            context_fields=self.context_fields,
+        )
 
     def drop_empty(self) -> Self:
         """Return the samples whose sequences have a step; this very dataset where all have.
@@ -595,5 +608,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
     def __repr__(self) -> str:
         shortest, longest = int(self.sequences.sizes.min()), int(self.sequences.sizes.max())
         width = f"{len(self.vocabulary)} ids" if self.vocabulary is not None else f"{self.input_size} features"
+        width = width if self.fields is None else ", ".join(map(str, self.fields.fields))
+        width += "" if self.context_fields is None else f"; context: {', '.join(map(str, self.context_fields.fields))}"
         size = f"{len(self):,} sequences, {len(self.classes)} classes"
         return f"SequenceDataset({size}, lengths {shortest}-{longest}, {width})"

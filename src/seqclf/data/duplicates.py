@@ -16,6 +16,8 @@ def duplicate_groups(sequences: Ragged) -> Groups:
     """
     steps = _as_words(sequences)  # (N, W): each step as machine words
     offsets = sequences.offsets.numpy()
+    if sequences.context is not None:
+        steps, offsets = _with_context(steps, offsets, sequences.context.numpy())
     seed, exact = 0, False
     while not exact:
         _, first, groups = np.unique(_hash(steps, offsets, seed), return_index=True, return_inverse=True)
@@ -52,6 +54,16 @@ def _as_words(sequences: Ragged) -> npt.NDArray[np.uint64]:
     if not sequences.is_tokens:
         raw = raw.view(f"u{raw.itemsize}")  # the bits of floats: equal means equal bits
     return (raw[:, None] if raw.ndim == 1 else raw).astype(np.uint64)
+
+
+def _with_context(
+    steps: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64], context: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """Put one step more before each sequence, that tells which sequences have the same context."""
+    rows = np.ascontiguousarray(context).view(np.uint64)
+    _, numbers = np.unique(rows, axis=0, return_inverse=True)
+    first = np.repeat(numbers.reshape(-1, 1).astype(np.uint64), steps.shape[1], axis=1)
+    return np.insert(steps, offsets[:-1], first, axis=0), offsets + np.arange(len(offsets))
 
 
 def _hash(steps: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.uint64]:

@@ -54,7 +54,8 @@ def pack_batches(
 
 def _pad(store: Ragged, labels: Tensor | None, indices: Tensor) -> Batch:
     inputs, lengths = store.pad(indices)
-    return Batch(inputs, lengths, None if labels is None else labels[indices].long(), indices)
+    context = None if store.context is None else store.context[indices]
+    return Batch(inputs, lengths, None if labels is None else labels[indices].long(), indices, context)
 
 
 def _chunks(batches: Iterable[IndexArray], lengths: IndexArray) -> Iterator[list[IndexArray]]:
@@ -99,6 +100,7 @@ def _pack(
     table = torch.from_numpy(sizes.reshape(len(batches), longest))
     chosen, lengths_of = torch.from_numpy(indices), torch.from_numpy(lengths)
     labels_of = None if labels is None else labels[chosen].long().to(device)
+    context_of = None if store.context is None else store.context[chosen].to(device)
     row = start = 0
     for batch, (count, steps) in enumerate(zip(counts.tolist(), table.sum(1).tolist(), strict=True)):
         batch_sizes = table[batch, : lengths[start]]
@@ -107,5 +109,6 @@ def _pack(
             lengths_of[start : start + count],
             None if labels_of is None else labels_of[start : start + count],
             chosen[start : start + count],
+            None if context_of is None else context_of[start : start + count],
         )
         row, start = row + steps, start + count

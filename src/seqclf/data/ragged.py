@@ -25,11 +25,13 @@ class Ragged:
         offsets: Where each sequence starts, and where the last one ends: (len + 1,), of int32 where that suffices, as
             among short sequences they take more memory than the ids.
         sizes: The lengths of the sequences, in whatever type of integers they are kept: int64, or less in files.
+        context: Facts about each whole sequence, float64 (len, K), where there are any.
     """
 
     values: Tensor
     offsets: Tensor
     sizes: Tensor = None  # type: ignore[assignment]  # set below, where it is not given
+    context: Tensor | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "offsets", compact(self.offsets, int(self.offsets[-1]) + 1, (torch.int32,)))
@@ -63,7 +65,8 @@ class Ragged:
         lengths = self.sizes[chosen].long()
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         shift = torch.repeat_interleave(self.offsets[:-1][chosen] - offsets[:-1], lengths)
-        return Ragged(self.values[shift + torch.arange(len(shift))], offsets)
+        context = None if self.context is None else self.context[chosen]
+        return Ragged(self.values[shift + torch.arange(len(shift))], offsets, context=context)
 
     def pad(self, indices: Places) -> tuple[Tensor, Tensor]:
         """Gather the sequences at `indices` into one padded tensor, without Python work for each sequence.
@@ -101,4 +104,6 @@ def compact(
 def concatenate(first: Ragged, second: Ragged) -> Ragged:
     """Return the sequences of both, in order."""
     offsets = torch.cat([first.offsets, second.offsets[1:].long() + first.offsets[-1]])
-    return Ragged(torch.cat([first.values, second.values]), offsets)
+    has_context = first.context is not None and second.context is not None
+    context = torch.cat([first.context, second.context]) if has_context else None  # type: ignore[list-item]
+    return Ragged(torch.cat([first.values, second.values]), offsets, context=context)

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from seqclf.data.ragged import Ragged
 from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
+from seqclf.fields import Fields
 from seqclf.files import PathLike, read_json, write_json
 from seqclf.reading.plain import from_json, sort_values, to_json
 from seqclf.reading.sequences import warn
@@ -135,6 +136,7 @@ class StoreWriter:
         *,
         channels_first: bool,
         tokenizer: Tokenizer | None = None,
+        fields: Any = None,
     ) -> None:
         """Give symbols and classes their final numbers, and make the folder a store.
 
@@ -143,6 +145,7 @@ class StoreWriter:
             classes: The classes, if these are settled; otherwise those that came, sorted.
             channels_first: Whether float arrays came as (F, T).
             tokenizer: What split texts, for a vocabulary that is built.
+            fields: What the columns of records are.
         """
         progress = self.progress
         is_tokens = progress.kind in ("text", "tokens")
@@ -169,6 +172,7 @@ class StoreWriter:
                 "channels_first": channels_first,
                 "classes": [to_json(label, "labels") for label in final_classes],
                 "vocabulary": None if vocabulary is None else vocabulary.to_dict(),
+                "fields": fields.to_dict() if isinstance(fields, Fields) else None,
                 "files": files,
             }
             write_json(self.folder / "manifest.json", manifest)
@@ -254,6 +258,7 @@ class Store:
         classes: The classes.
         vocabulary: What encoded the sequences; None for float sequences.
         channels_first: Whether the float arrays came as (F, T).
+        fields: What the columns of records are.
     """
 
     sequences: Ragged
@@ -261,6 +266,7 @@ class Store:
     classes: tuple[Any, ...]
     vocabulary: Vocabulary | None
     channels_first: bool
+    fields: Fields | None
 
 
 def open_store(folder: PathLike, *, check: bool, tokenizer: Any = None) -> Store:
@@ -296,6 +302,7 @@ def open_store(folder: PathLike, *, check: bool, tokenizer: Any = None) -> Store
             for name in _ARRAYS
         }
         vocabulary = manifest["vocabulary"] and Vocabulary.from_dict(manifest["vocabulary"], splitter)
+        fields = manifest.get("fields") and Fields.from_dict(manifest["fields"])
         classes, channels_first = tuple(map(from_json, manifest["classes"])), bool(manifest["channels_first"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FileFormatError(
@@ -303,7 +310,7 @@ def open_store(folder: PathLike, *, check: bool, tokenizer: Any = None) -> Store
         ) from None
 
     sequences = Ragged(arrays["values"], arrays["offsets"], arrays["lengths"])
-    return Store(sequences, arrays["labels"], classes, vocabulary, channels_first)
+    return Store(sequences, arrays["labels"], classes, vocabulary, channels_first, fields)
 
 
 def _map(path: Path, about: Any, shape: tuple[int, ...], check: bool) -> Tensor:

@@ -91,9 +91,13 @@ class CBatch(Structure):
 
 
 class CObjective(Structure):
-    """Cross-entropy, with weights and smoothed labels."""
+    """Cross-entropy, with weights and smoothed labels, of one label or several; and where further gradients go."""
 
-    _fields_ = [("labels", c_void_p), ("factor", c_void_p), ("class_weight", c_void_p), ("smoothing", c_double)]
+    _fields_ = [
+        *((name, c_void_p) for name in ("labels", "factor", "class_weight")),
+        ("smoothing", c_double),
+        *((name, c_void_p) for name in ("targets", "offset", "d_logits", "d_inputs")),
+    ]
 
 
 class COutputs(Structure):

@@ -104,7 +104,7 @@ def _obstacles(model: Any) -> Iterator[str]:
         yield "autocast is on"
     if embedding is not None and model.vectors is None:
         yield "options of the embedding, such as max_norm, are left to torch"
-    read = (embedding, features, model.position_vectors, model.ngram_vectors)
+    read = (embedding, model.position_vectors, model.ngram_vectors, *(() if features is None else features.modules()))
     if any(is_watched(module) for module in (encoder, *read) if module is not None):
         yield "hooks or parametrizations of embedding or encoder are for torch to run"
     if library() is None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from seqclf.checks import check_int
 from seqclf.errors import InvalidArgumentError, MissingDependencyError, SeqclfError
+from seqclf.fields import Fields
 from seqclf.files import PathLike, write_atomically
 from seqclf.models.classifier import RNNClassifier
 from seqclf.modes import evaluating
@@ -76,7 +77,7 @@ def export(model: RNNClassifier, path: PathLike, *, check_shapes: int = 20, seed
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the batches are small
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    worst = max(_difference(model, session, *batch) for batch in _batches(model, check_shapes, seed))
+    worst = max(_difference(model, session, batch) for batch in _batches(model, check_shapes, seed))
     write_atomically(path, content)
     return worst
 
@@ -90,11 +91,13 @@ def _metadata(model: RNNClassifier) -> dict[str, Any]:
         "symbols": None if vocabulary is None else list(vocabulary.symbols),
         "is_text": vocabulary is not None and vocabulary.is_text,
         "strict": vocabulary is not None and vocabulary.strict,
+        "fields": description["fields"],
+        "context_fields": description["context_fields"],
         "tokenizer": None if vocabulary is None or vocabulary.tokenizer is None else vocabulary.tokenizer.to_dict(),
     }
 
 
-def _batches(model: RNNClassifier, count: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+def _batches(model: RNNClassifier, count: int, seed: int) -> list[dict[str, Tensor]]:
     """Return padded batches of random shapes and lengths, with what must not be read behind the ends."""
     rng = np.random.default_rng(seed)
     batches = []
@@ -107,25 +110,46 @@ def _batches(model: RNNClassifier, count: int, seed: int) -> list[tuple[Tensor, 
             steps = rng.integers(0, model.vocab_size or 2, (rows, longest))
             steps[is_padding] = -1
         else:
-            steps = rng.normal(size=(rows, longest, model.input_size)).astype(np.float32)
-            if model.features is not None and "mean" in model.features._buffers:  # such as it was trained on
-                steps = (steps * model.features.scale.numpy() + model.features.mean.numpy()).astype(np.float32)
-            if model.missing != "error":
-                steps[rng.random(steps.shape) < 0.2] = np.nan
+            assert model.features is not None
+            steps = _random_rows(rng, (rows, longest), model.features, model.fields, missing=model.missing != "error")
             steps[is_padding] = np.nan
-        batches.append((torch.from_numpy(steps), torch.from_numpy(lengths)))
+        batch = {"inputs": torch.from_numpy(steps), "lengths": torch.from_numpy(lengths)}
+        if model.context_logits is not None:
+            facts = _random_rows(rng, (rows,), model.context_logits, model.context_fields, missing=True)
+            batch["context"] = torch.from_numpy(facts)
+        batches.append(batch)
     return batches
 
 
-def _difference(model: RNNClassifier, session: Any, inputs: Tensor, lengths: Tensor) -> float:
+def _random_rows(
+    rng: np.random.Generator, shape: tuple[int, ...], reader: Any, fields: Fields | None, *, missing: bool
+) -> npt.NDArray[np.float32]:
+    """Return rows such as those that a model was trained on, (*shape, F)."""
+    measures = getattr(reader, "numbers", reader)
+    numbers = rng.normal(size=(*shape, measures.num_features))
+    if "mean" in measures._buffers:
+        numbers = numbers * measures.scale.numpy() + measures.mean.numpy()
+    if missing:
+        numbers[rng.random(numbers.shape) < 0.2] = np.nan
+    if fields is None:
+        return numbers.astype(np.float32)
+    rows = np.empty((*shape, len(fields)), np.float32)
+    rows[..., fields.numbers] = numbers
+    for place, size in zip(fields.categories, fields.sizes, strict=True):
+        rows[..., place] = rng.integers(0, size + 1, shape)
+    return rows
+
+
+def _difference(model: RNNClassifier, session: Any, batch: dict[str, Tensor]) -> float:
     """Return the largest difference of logits; raise where it is more than rounding."""
     with evaluating(model), torch.no_grad():
-        expected = model(inputs, lengths).numpy()
-    (found,) = session.run(["logits"], {"inputs": inputs.numpy(), "lengths": lengths.numpy()})
+        expected = model(**batch).numpy()
+    (found,) = session.run(["logits"], {name: value.numpy() for name, value in batch.items()})
     difference = np.abs(found - expected)
     if not bool((difference <= _TOLERANCE * (1 + np.abs(expected))).all()):
         raise SeqclfError(
             f"the exported model must agree with the model; got logits that differ by up to {difference.max():.3g} for "
-            f"{len(inputs)} sequences of up to {inputs.shape[1]} steps. Nothing was written. Is onnxruntime up to date?"
+            f"{len(found)} sequences of up to {batch['inputs'].shape[1]} steps. Nothing was written. Is onnxruntime up "
+            "to date?"
         )
     return float(difference.max())

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from seqclf.engine.weights import layer_weights
 from seqclf.errors import InvalidArgumentError
 from seqclf.models.classifier import RNNClassifier
-from seqclf.models.features import Features
+from seqclf.models.context import ContextLogits
+from seqclf.models.features import Features, FieldFeatures
 from seqclf.models.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling, SeveralPoolings
 from seqclf.models.symbols import MOST_DISTANCES, NGramVectors, PositionVectors
 
@@ -61,8 +62,9 @@ class Nodes:
 def build_model(model: RNNClassifier, metadata: dict[str, str]) -> ModelProto:
     """Return the ONNX model of `model` in eval mode, in float32.
 
-    Inputs are `inputs`, int64 (batch, length) or float32 (batch, length, F), and `lengths`, int64 (batch,); outputs are
-    `logits` and `probabilities`, float32 (batch, C). What stands behind the end of a sequence is never read.
+    Inputs are `inputs`, int64 (batch, length) or float32 (batch, length, F), and `lengths`, int64 (batch,), and for a
+    model with context `context`, float32 (batch, K); outputs are `logits` and `probabilities`, float32 (batch, C). What
+    stands behind the end of a sequence is never read. Categories are numbers in rows: their ids.
 
     Raises:
         InvalidArgumentError: The cell, the embedding or the pooling has no counterpart in ONNX.
@@ -71,6 +73,8 @@ def build_model(model: RNNClassifier, metadata: dict[str, str]) -> ModelProto:
     nodes = Nodes()
     pooled = _pool(nodes, model, *_encode(nodes, model))
     logits = nodes.add("Gemm", pooled, *map(nodes.constant, (model.head.weight, model.head.bias)), transB=1)
+    if model.context_logits is not None:
+        logits = nodes.add("Add", logits, _add_context(nodes, model.context_logits))
     nodes.nodes.append(helper.make_node("Identity", [logits], ["logits"]))
     nodes.nodes.append(helper.make_node("Softmax", [logits], ["probabilities"], axis=1))
     nodes.keep_only({"logits", "probabilities"})
@@ -83,6 +87,11 @@ def build_model(model: RNNClassifier, metadata: dict[str, str]) -> ModelProto:
                 "inputs", TensorProto.INT64 if model.input_size is None else floats, ["batch", "length", *width]
             ),
             helper.make_tensor_value_info("lengths", TensorProto.INT64, ["batch"]),
+            *(
+                []
+                if model.context_fields is None
+                else [helper.make_tensor_value_info("context", floats, ["batch", len(model.context_fields)])]
+            ),
         ],
         [
             helper.make_tensor_value_info(name, floats, ["batch", model.num_classes])
@@ -140,7 +149,38 @@ def _embed(nodes: Nodes, model: RNNClassifier, is_real: str, steps: str) -> str:
     real = nodes.add("Unsqueeze", is_real, nodes.integers(2))
     x = nodes.add("Where", real, "inputs", nodes.constant(0.0))
     assert model.features is not None
-    return _prepare(nodes, model.features, x)
+    if isinstance(model.features, Features):
+        return _prepare(nodes, model.features, x)
+    return _read_fields(nodes, model.features, x)
+
+
+def _read_fields(nodes: Nodes, features: FieldFeatures, rows: str) -> str:
+    """Write the reading of records (B, T, F): numbers, and the vectors of categories, side by side."""
+    numbers = nodes.add("Gather", rows, nodes.integers(*features.number_places), axis=-1)
+    parts = [_prepare(nodes, features.numbers, numbers)] if features.number_places else []
+    for place, table in zip(features.places, features.categories, strict=True):
+        weight = cast(nn.Embedding, table).weight
+        parts.append(nodes.add("Gather", nodes.constant(weight), _ids(nodes, rows, place, len(weight))))
+    return nodes.add("Concat", *parts, axis=-1)
+
+
+def _ids(nodes: Nodes, rows: str, place: int, size: int) -> str:
+    """Write the ids of the category at a place of rows, as `ids_of` has them."""
+    column = nodes.add("Gather", rows, nodes.constant(place, np.int64), axis=-1)
+    at_least = nodes.add("GreaterOrEqual", column, nodes.constant(0.0))
+    is_known = nodes.add("And", at_least, nodes.add("Less", column, nodes.constant(float(size))))
+    return nodes.add("Cast", nodes.add("Where", is_known, column, nodes.constant(1.0)), to=TensorProto.INT64)
+
+
+def _add_context(nodes: Nodes, context: ContextLogits) -> str:
+    """Write what facts about the sequences add to the logits, (B, C)."""
+    parts = []
+    if context.number_places:
+        numbers = nodes.add("Gather", "context", nodes.integers(*context.number_places), axis=-1)
+        parts.append(nodes.add("MatMul", _prepare(nodes, context.numbers, numbers), nodes.constant(context.weight)))
+    for place, table in zip(context.places, context.categories, strict=True):
+        parts.append(nodes.add("Gather", nodes.constant(table), _ids(nodes, "context", place, len(table))))
+    return nodes.add("Sum", *parts)
 
 
 def _ngrams(nodes: Nodes, ngrams: NGramVectors, ids: str, order: int) -> str:
@@ -193,7 +233,7 @@ def _prepare(nodes: Nodes, features: Features, x: str) -> str:
     if features.standardize:
         x = nodes.add("Div", nodes.add("Sub", x, mean), nodes.constant(features.scale))
     if features.missing == "indicator":
-        x = nodes.add("Concat", x, nodes.add("Cast", is_missing, to=TensorProto.FLOAT), axis=2)
+        x = nodes.add("Concat", x, nodes.add("Cast", is_missing, to=TensorProto.FLOAT), axis=-1)
     return x
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from seqclf.checks import check_int
 from seqclf.data.batch import Batch
@@ -64,7 +65,8 @@ def run_batches(
     if packed is not None:
         run = packed.run_prefixes if prefixes else packed.run
         for indices in _blocks(wanted, lengths, model.num_classes):
-            yield indices, lengths[indices].astype(np.int64), run(native_batch(model, sequences, indices)).numpy()
+            logits = add_context(model, run(native_batch(model, sequences, indices)), sequences, indices)
+            yield indices, lengths[indices].astype(np.int64), logits
         return
     arrays = BucketBatchSampler(sequences.sizes[wanted], batch_size, shuffle=False).arrays()
     for batch in pack_batches(sequences, None, (wanted[indices] for indices in arrays), model.device):
@@ -77,7 +79,8 @@ def _run(model: RNNClassifier, batch: Batch, prefixes: bool) -> Floats:
     must_be_called = type(model) is not RNNClassifier or is_watched(model) or has_modes(model)
     with evaluating(model) if must_be_called else nullcontext(), torch.no_grad(), without_autocast():
         call = model.prefix_logits if prefixes else model if must_be_called else model.infer
-        logits = call(batch.inputs, batch.lengths).cpu()
+        known = {} if batch.context is None else {"context": batch.context}  # a subclass may know of none
+        logits = call(batch.inputs, batch.lengths, **known).cpu()
     found: Floats = (logits if logits.dtype in _NUMPY_TYPES else logits.float()).numpy()
     return found
 
@@ -99,7 +102,7 @@ def _blocks(wanted: IndexArray, lengths: npt.NDArray[Any], num_classes: int) -> 
 
 def logits_of_tokens(model: RNNClassifier, packed: Packed | None, sequence: Any) -> Floats | None:
     """Return the logits (C,) of one text or list of tokens, at a fraction of what a batch costs; or None."""
-    if packed is None or model.vocabulary is None:
+    if packed is None or model.vocabulary is None or model.context_logits is not None:
         return None
     ids = encode_one(sequence, model.vocabulary)
     return packed.run_one(ids) if ids else None
@@ -114,6 +117,14 @@ def native_batch(model: RNNClassifier, sequences: Ragged, indices: IndexArray) -
     with torch.no_grad():
         values = model.features.prepare(chosen.values, chosen.lengths, model.head.weight.dtype)
     return NativeBatch(as_values(values), chosen.offsets[:-1].numpy().astype(np.int64), lengths)
+
+
+@torch.no_grad()
+def add_context(model: RNNClassifier, logits: Tensor, sequences: Ragged, indices: IndexArray) -> Floats:
+    """Return logits (B, C), or those after each step (B, T, C), with what facts about the sequences add."""
+    context = None if sequences.context is None else sequences.context[torch.from_numpy(indices)]
+    found: Floats = model.add_context(logits, context).numpy()
+    return found
 
 
 def probabilities_of(logits: Floats) -> Floats:

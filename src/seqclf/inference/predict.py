@@ -9,7 +9,15 @@ import torch
 
 from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
-from seqclf.data.encode import encode_features, encode_tokens, refuse_empty, refuse_non_finite, warn_of_unknown
+from seqclf.data.encode import (
+    add_context,
+    encode_features,
+    encode_records,
+    encode_tokens,
+    refuse_empty,
+    refuse_non_finite,
+    warn_of_unknown,
+)
 from seqclf.data.ragged import Ragged
 from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.inference.logits import (
@@ -28,14 +36,22 @@ from seqclf.reading.sequences import read_sequences
 __all__ = ["predict", "predict_prefixes", "predict_proba"]
 
 
-def predict(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, *, batch_size: int = 256) -> list[Any]:
+def predict(
+    model: RNNClassifier,
+    sequences: Iterable[Any] | SequenceDataset,
+    *,
+    context: Any = None,
+    batch_size: int = 256,
+) -> list[Any]:
     """Return the most probable label of each sequence, in order.
 
     Args:
         model: A model that knows its vocabulary, such as one from `RNNClassifier.for_dataset` or `load`; for float
             sequences it needs none.
-        sequences: Raw sequences (strings, token lists, or float arrays (T, F)) in a list or whatever else
+        sequences: Raw sequences (strings, token lists, float arrays (T, F), or records) in a list or whatever else
             `SequenceDataset.from_sequences` takes; or a dataset that was encoded with the model's vocabulary.
+        context: Facts about each whole sequence, for a model that takes them, as for `from_sequences`; a dataset has
+            its own.
         batch_size: How many sequences to run at once. It changes the speed alone.
 
     Returns:
@@ -59,7 +75,7 @@ def predict(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, *,
     alone = _logits_of_lone_text(model, sequences)
     if alone is not None:
         return name_classes(model, alone.argmax(1))
-    store = encode_for(model, sequences)
+    store = encode_for(model, sequences, context)
     best = np.zeros(len(store), np.int64)
     for indices, _, logits in run_batches(model, store, batch_size, answered(model, store)):
         best[indices] = logits.argmax(1)  # at once, as all logits together may be large
@@ -67,7 +83,11 @@ def predict(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, *,
 
 
 def predict_proba(
-    model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, *, batch_size: int = 256
+    model: RNNClassifier,
+    sequences: Iterable[Any] | SequenceDataset,
+    *,
+    context: Any = None,
+    batch_size: int = 256,
 ) -> npt.NDArray[np.floating[Any]]:
     """Return the probability of each class for each sequence: shape (n, C), in order, columns as `model.classes`.
 
@@ -76,6 +96,7 @@ def predict_proba(
     Args:
         model: As for `predict`.
         sequences: As for `predict`.
+        context: As for `predict`.
         batch_size: As for `predict`.
 
     Raises:
@@ -91,17 +112,24 @@ def predict_proba(
     check_is_model("model", model)
     check_int("batch_size", batch_size)
     alone = _logits_of_lone_text(model, sequences)
-    return probabilities_of(compute_logits(model, encode_for(model, sequences), batch_size) if alone is None else alone)
+    if alone is not None:
+        return probabilities_of(alone)
+    return probabilities_of(compute_logits(model, encode_for(model, sequences, context), batch_size))
 
 
 def predict_prefixes(
-    model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, *, batch_size: int = 256
+    model: RNNClassifier,
+    sequences: Iterable[Any] | SequenceDataset,
+    *,
+    context: Any = None,
+    batch_size: int = 256,
 ) -> list[npt.NDArray[np.floating[Any]]]:
     """Return the probabilities after each step of each sequence, in one pass, to see how early one could decide.
 
     Args:
         model: As for `predict`; it must read forwards only, and its pooling have a method `prefixes`.
         sequences: As for `predict`.
+        context: As for `predict`.
         batch_size: As for `predict`.
 
     Returns:
@@ -120,7 +148,7 @@ def predict_prefixes(
     check_is_model("model", model)
     model.check_prefixes()
     check_int("batch_size", batch_size)
-    store = encode_for(model, sequences)
+    store = encode_for(model, sequences, context)
     curves: list[npt.NDArray[np.floating[Any]]] = [np.empty((0, model.num_classes), np.float32)] * len(store)
     present = np.flatnonzero(store.sizes.numpy())  # an empty sequence has no prefix
     for indices, lengths, logits in run_batches(model, store, batch_size, present, prefixes=True):
@@ -151,11 +179,18 @@ def labels_of(model: RNNClassifier, sequences: Ragged, best: npt.NDArray[np.int6
     return [label if length else None for label, length in zip(labels, sequences.lengths.tolist(), strict=True)]
 
 
-def encode_for(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset) -> Ragged:
-    """Return raw sequences, or those of a dataset, as ids or features that `model` takes."""
+def encode_for(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, context: Any = None) -> Ragged:
+    """Return raw sequences, or those of a dataset, as ids or features that `model` takes, with their context."""
     if isinstance(sequences, SequenceDataset):
+        if context is not None:
+            raise InvalidArgumentError("context must be None beside a dataset, which has its own; got some.")
         check_dataset(model, sequences)
         return sequences.sequences
+    if (context is None) != (model.context_fields is None):
+        wanted = "None" if model.context_fields is None else f"a row for each sequence, with {model.context_fields}"
+        raise InvalidArgumentError(
+            f"context must be {wanted}, for this model; got {'None' if context is None else 'some'}."
+        )
     sequences = as_list(sequences)
     if len(sequences) == 0:
         width = () if model.input_size is None else (model.input_size,)
@@ -164,13 +199,18 @@ def encode_for(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset)
         )
     allow_empty = model.empty != "error"
     check_encodes(model)
-    read = read_sequences(sequences, channels_first=model.channels_first)
-    if model.input_size is not None:
-        return encode_features(read, model.input_size, allow_empty=allow_empty, allow_missing=model.missing != "error")
-    assert model.vocabulary is not None
-    store = encode_tokens(read, model.vocabulary, allow_empty=allow_empty)
-    warn_of_unknown(store)
-    return store
+    names = None if model.fields is None else model.fields.names
+    read = read_sequences(sequences, channels_first=model.channels_first, names=names)
+    allow_missing = model.missing != "error"
+    if model.fields is not None:
+        store = encode_records(read, model.fields, allow_empty=allow_empty, allow_missing=allow_missing)
+    elif model.input_size is not None:
+        store = encode_features(read, model.input_size, allow_empty=allow_empty, allow_missing=allow_missing)
+    else:
+        assert model.vocabulary is not None
+        store = encode_tokens(read, model.vocabulary, allow_empty=allow_empty)
+        warn_of_unknown(store)
+    return add_context(store, context, model.context_fields)[0] if context is not None else store
 
 
 def check_encodes(model: RNNClassifier) -> None:
@@ -199,6 +239,12 @@ def check_dataset(model: RNNClassifier, dataset: SequenceDataset) -> None:
             f"dataset must have at most the model's {model.vocab_size} ids; got {len(dataset.vocabulary)}. "
             "Make the model with RNNClassifier.for_dataset(train)."
         )
+    for name in ("fields", "context_fields"):
+        if getattr(dataset, name) != getattr(model, name):
+            raise InvalidDataError(
+                f"dataset must have the model's {name}, {getattr(model, name)}; got {getattr(dataset, name)}. Make it "
+                f"with {name}=model.{name}."
+            )
     if model.empty == "error":
         refuse_empty(dataset.sequences)
     if model.input_size is not None:

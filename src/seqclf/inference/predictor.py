@@ -11,7 +11,15 @@ import numpy.typing as npt
 from seqclf.checks import check_int
 from seqclf.data.ragged import Ragged
 from seqclf.errors import InvalidDataError
-from seqclf.inference.logits import Floats, compute_logits, logits_of_tokens, native_batch, pack, probabilities_of
+from seqclf.inference.logits import (
+    Floats,
+    add_context,
+    compute_logits,
+    logits_of_tokens,
+    native_batch,
+    pack,
+    probabilities_of,
+)
 from seqclf.inference.predict import check_encodes, encode_for, labels_of
 from seqclf.models.classifier import RNNClassifier, check_is_model
 
@@ -58,21 +66,22 @@ class Predictor:
         rows = (self._model.vocab_size or 0) * self._model.hidden_size
         self._packed = pack(self._model, full_table=rows <= _MOST_TABLE_NUMBERS)
 
-    def predict(self, sequence: Any) -> Any:
-        """Return the most probable label of one sequence; otherwise as the function `predict`."""
-        logits = self._logits(sequence)
-        if (
-            self._model.empty == "skip"
-            and np.isnan(logits).all()
-            and not len(encode_for(self._model, [sequence]).values)
-        ):
+    def predict(self, sequence: Any, *, context: Any = None) -> Any:
+        """Return the most probable label of one sequence; otherwise as the function `predict`.
+
+        Args:
+            sequence: A raw sequence.
+            context: Facts about it, for a model that takes them: a mapping from names to values.
+        """
+        logits = self._logits(sequence, context)
+        if self._model.empty == "skip" and np.isnan(logits).all() and not len(self._encode(sequence, context).values):
             return None
         best = int(logits.argmax())
         return best if self._model.classes is None else self._model.classes[best]
 
-    def predict_proba(self, sequence: Any) -> Probabilities:
+    def predict_proba(self, sequence: Any, *, context: Any = None) -> Probabilities:
         """Return the probability of each class for one sequence, (C,); otherwise as the function `predict_proba`."""
-        logits = self._logits(sequence)
+        logits = self._logits(sequence, context)
         probabilities: Probabilities = probabilities_of(logits[None])[0]
         return probabilities
 
@@ -106,17 +115,21 @@ class Predictor:
             yield store, compute_logits(self._model, store, batch_size=256)
             start += len(chunk)
 
-    def _logits(self, sequence: Any) -> Floats:
+    def _encode(self, sequence: Any, context: Any) -> Ragged:
+        return encode_for(self._model, [sequence], None if context is None else [context])
+
+    def _logits(self, sequence: Any, context: Any) -> Floats:
         """Return the logits (C,) of one sequence."""
-        logits = logits_of_tokens(self._model, self._packed, sequence)
+        logits = None if context is not None else logits_of_tokens(self._model, self._packed, sequence)
         if logits is not None:
             return logits
-        store = encode_for(self._model, [sequence])
+        store = self._encode(sequence, context)
         if self._packed is None or not len(store.values):  # an empty one is refused, skipped or taken for zeros
-            logits = compute_logits(self._model, store, 1)[0]
-        else:
-            logits = self._packed.run(native_batch(self._model, store, np.zeros(1, np.int64)))[0].numpy()
-        return logits
+            return compute_logits(self._model, store, 1)[0]
+        first = np.zeros(1, np.int64)
+        logits = self._packed.run(native_batch(self._model, store, first))
+        found: Floats = add_context(self._model, logits, store, first)
+        return found[0]  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"Predictor({self._model.num_classes} classes, {'compiled' if self._packed else 'by forward calls'})"

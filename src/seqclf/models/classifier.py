@@ -25,13 +25,16 @@ from seqclf.engine.parts import Parts, Vectors
 from seqclf.engine.plan import ExecutionName, ExecutionPlan, plan_forward, plan_inference, plan_training
 from seqclf.engine.torch_backend import encode
 from seqclf.errors import InvalidArgumentError
+from seqclf.fields import Fields
 from seqclf.forks import leave_lost_threads
-from seqclf.models.features import Features, MissingPolicy, warn_of_offsets
+from seqclf.models.context import ContextLogits, check_context
+from seqclf.models.features import Features, FieldFeatures, MissingPolicy, warn_of_offsets
 from seqclf.models.inputs import EmptyPolicy, check_inputs, check_keys, check_width
 from seqclf.models.options import (
     ModelOptions,
     SymbolDropout,
     check_classes,
+    check_model_fields,
     check_pooling,
     check_symbol_dropout,
     check_vocabulary,
@@ -119,6 +122,9 @@ class RNNClassifier(nn.Module):
             (B, T, F) in any case. `for_dataset` takes it over from the dataset.
         empty: What to do with sequences without a step: `"error"` refuses them; `"zero"` classifies a vector of zeros
             in place of the pooled states; `"skip"` leaves them out of training and measuring, and predicts None.
+        fields: What the columns of records are, `dataset.fields`: numbers are read as features, categories as vectors
+            of `embedding_dim`, or of fewer features where they have fewer ids. `input_size` is then their number.
+        context_fields: What facts about whole sequences are, `dataset.context_fields`, which add to the logits.
         vocabulary: What encodes raw sequences for `predict`; kept with the model by `save`.
         classes: The labels of the classes, which `predict` returns; kept with the model by `save`.
         seed: The seed of the initial weights. None draws them from torch's global generator, as other modules do.
@@ -175,6 +181,8 @@ class RNNClassifier(nn.Module):
         missing: MissingPolicy = "error",
         channels_first: bool = False,
         empty: EmptyPolicy = "error",
+        fields: Fields | None = None,
+        context_fields: Fields | None = None,
         vocabulary: Vocabulary | None = None,
         classes: Sequence[Any] | None = None,
         seed: int | None = None,
@@ -208,6 +216,7 @@ class RNNClassifier(nn.Module):
         self.ngram_dropout = check_probability("ngram_dropout", ngram_dropout)
         self.num_ngrams = check_int("num_ngrams", num_ngrams, minimum=0)
         refuse_odds(vars(self))
+        self.fields, self.context_fields = check_model_fields(fields, context_fields, self.input_size)
         self.vocabulary = check_vocabulary(vocabulary, self.vocab_size)
         self.classes = check_classes(classes, self.num_classes)
         with (
@@ -220,7 +229,7 @@ class RNNClassifier(nn.Module):
         """Make the layers, in the order in which a forward call runs through them."""
         states_size = self.hidden_size * (2 if self.bidirectional else 1)
         self.embedding: nn.Embedding | None = None
-        self.features: Features | None = None
+        self.features: Features | FieldFeatures | None = None
         self.position_vectors: PositionVectors | None = None
         self.ngram_vectors: NGramVectors | None = None
         counts = None if self.symbol_dropout != "rare" else torch.zeros(self.vocab_size or 0, dtype=torch.int64)
@@ -230,7 +239,11 @@ class RNNClassifier(nn.Module):
             self._read_more_than_symbols(self.vocab_size)
             width = self.embedding_dim
         elif self.input_size is not None:
-            self.features = Features(self.input_size, self.standardize, self.missing)
+            self.features = (
+                Features(self.input_size, self.standardize, self.missing)
+                if self.fields is None
+                else FieldFeatures(self.fields, self.standardize, self.missing, self.embedding_dim)
+            )
             width = self.features.output_size
         self.encoder = build_encoder(
             self.cell, width, self.hidden_size, num_layers=self.num_layers, bidirectional=self.bidirectional
@@ -240,6 +253,9 @@ class RNNClassifier(nn.Module):
             pooling = build_pooling(self.pooling_names, states_size, self.bidirectional)
         self.pooling = pooling
         self.head = nn.Linear(getattr(pooling, "output_size", states_size), self.num_classes)
+        self.context_logits = (
+            None if self.context_fields is None else ContextLogits(self.context_fields, self.num_classes)
+        )
 
     def _read_more_than_symbols(self, vocab_size: int) -> None:
         """Make the vectors of distances and n-grams, as far as they are wanted."""
@@ -301,6 +317,8 @@ class RNNClassifier(nn.Module):
             len(dataset.classes),
             vocab_size=None if dataset.vocabulary is None else len(dataset.vocabulary),
             input_size=dataset.input_size,
+            fields=dataset.fields,
+            context_fields=dataset.context_fields,
             vocabulary=dataset.vocabulary,
             classes=dataset.classes,
             **given,
@@ -314,9 +332,11 @@ class RNNClassifier(nn.Module):
             model.symbol_counts.copy_(
                 torch.bincount(dataset.sequences.values.long(), minlength=len(model.symbol_counts))
             )
+        if model.context_logits is not None and dataset.sequences.context is not None:
+            model.context_logits.fit(dataset.sequences.context)
         if model.features is not None:
             model.features.fit(dataset.sequences.values)
-            if not model.standardize:
+            if not model.standardize and model.fields is None:
                 warn_of_offsets(dataset.sequences.values[:_LOOKED_AT])
         return model
 
@@ -344,13 +364,19 @@ class RNNClassifier(nn.Module):
         return count_ngrams(dataset.sequences, orders, len(dataset.vocabulary), least, MOST_NGRAMS)
 
     def forward(
-        self, inputs: Tensor | PackedSequence, lengths: Tensor | None = None, *, keys: Tensor | None = None
+        self,
+        inputs: Tensor | PackedSequence,
+        lengths: Tensor | None = None,
+        *,
+        context: Tensor | None = None,
+        keys: Tensor | None = None,
     ) -> Tensor:
         """Return the logits, shape (B, C), in the order of the inputs.
 
         Args:
             inputs: Padded ids (B, T) or features (B, T, F); or a `PackedSequence` of such sequences.
             lengths: The true lengths, integers of shape (B,), best on the CPU. A packed sequence knows its own.
+            context: Facts about each whole sequence, (B, K), such as `batch.context`, for a model that takes them.
             keys: What decides in training what is dropped of each sequence: int64 of shape (B,), such as
                 `batch.indices + epoch * len(dataset)` for a batch from `SequenceDataset.batch`. The same key, the same
                 choices, in whatever batch. None draws them from torch's global generator. (`weight_dropout` always
@@ -358,13 +384,26 @@ class RNNClassifier(nn.Module):
 
         Raises:
             InvalidDataError: Shapes or types do not fit the model, or lengths do not fit the inputs.
+            InvalidArgumentError: There is a context, and the model takes none, or the other way round.
         """
         lengths = check_inputs(inputs, lengths, self.input_size, self.empty)
-        return self._logits(inputs, lengths, self._dropout_for(check_keys(keys, len(lengths)), len(lengths)))
+        check_context(context, self.context_fields, len(lengths))
+        logits = self._logits(inputs, lengths, self._dropout_for(check_keys(keys, len(lengths)), len(lengths)))
+        return self.add_context(logits, context)
 
-    def infer(self, inputs: Tensor | PackedSequence, lengths: Tensor | None = None) -> Tensor:
+    def infer(
+        self, inputs: Tensor | PackedSequence, lengths: Tensor | None = None, *, context: Tensor | None = None
+    ) -> Tensor:
         """Return what a forward call returns in eval mode, whatever the mode; hooks of the model are not called."""
-        return self._logits(inputs, check_inputs(inputs, lengths, self.input_size, self.empty), None)
+        logits = self._logits(inputs, check_inputs(inputs, lengths, self.input_size, self.empty), None)
+        return self.add_context(logits, context)
+
+    def add_context(self, logits: Tensor, context: Tensor | None) -> Tensor:
+        """Return logits (B, C), or those of prefixes (B, T, C), with what facts about the sequences (B, K) add."""
+        if self.context_logits is None or context is None:
+            return logits
+        added: Tensor = self.context_logits(context.to(self.device)).to(logits)
+        return logits + (added if logits.ndim == added.ndim else added[:, None])
 
     def _logits(self, inputs: Tensor | PackedSequence, lengths: Tensor, dropout: Dropout | None) -> Tensor:
         leave_lost_threads()
@@ -431,7 +470,13 @@ class RNNClassifier(nn.Module):
         pooled = self._pool(inputs[rows], lengths[present], dropout and dropout.select(rows), plan)
         return zeros.to(pooled.dtype).index_copy(0, rows, pooled)
 
-    def prefix_logits(self, inputs: Tensor | PackedSequence, lengths: Tensor | None = None) -> Tensor:
+    def prefix_logits(
+        self,
+        inputs: Tensor | PackedSequence,
+        lengths: Tensor | None = None,
+        *,
+        context: Tensor | None = None,
+    ) -> Tensor:
         """Return the logits (B, T, C) of every prefix of every sequence, in one pass; nothing is dropped.
 
         `[b, t]` is what `forward` in eval mode gives for the first t + 1 steps of sequence b. Behind the end of a
@@ -440,6 +485,7 @@ class RNNClassifier(nn.Module):
         Args:
             inputs: As for `forward`.
             lengths: As for `forward`, and not 0.
+            context: As for `forward`.
 
         Raises:
             InvalidArgumentError: The model reads backwards, or its pooling has no `prefixes`.
@@ -449,14 +495,17 @@ class RNNClassifier(nn.Module):
         lengths = check_inputs(inputs, lengths, self.input_size, "error")
         pooling: Any = self.pooling
         states = self._encode(inputs, lengths, None, self.plan(lengths))
-        logits: Tensor = self.head(pooling.prefixes(states)[0])
-        return logits
+        return self.add_context(self.head(pooling.prefixes(states)[0]), context)
 
-    def stream(self) -> Stream:
-        """Return a reader that takes one symbol or feature row at a time, and answers after each.
+    def stream(self, context: Any = None) -> Stream:
+        """Return a reader that takes one symbol, feature row or record at a time, and answers after each.
+
+        Args:
+            context: Facts about the sequence, for a model that takes them: a mapping from names to values.
 
         Raises:
-            InvalidArgumentError: The model reads backwards, or its pooling has no `prefixes`.
+            InvalidArgumentError: The model reads backwards, or its pooling has no `prefixes`; or there is a context,
+                and the model takes none, or the other way round.
 
         Example:
             >>> import numpy as np
@@ -469,7 +518,7 @@ class RNNClassifier(nn.Module):
             True
         """
         self.check_prefixes()
-        return Stream(self)
+        return Stream(self, context)
 
     def check_prefixes(self) -> None:
         """Raise unless what the model makes of a prefix does not depend on what follows."""
@@ -644,7 +693,7 @@ class RNNClassifier(nn.Module):
 
 
 # The arguments that are attributes of the same name; the others need a form of their own, or are not kept.
-_APART = ("self", "cell", "pooling", "classes", "vocabulary", "seed")
+_APART = ("self", "cell", "pooling", "classes", "vocabulary", "fields", "context_fields", "seed")
 OPTIONS = [name for name in inspect.signature(RNNClassifier.__init__).parameters if name not in _APART]
 
 

@@ -1,15 +1,18 @@
 """Float features on their way into a model: standardised, and with missing values dealt with."""
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from typing_extensions import Self
 
+from seqclf.fields import Fields
 from seqclf.reading.sequences import warn
 
 _MOST_OFFSET = 30.0  # standard deviations from zero; and less than that is no offset
+
+_FIRST_ID = 2  # of a category that is known
 
 MissingPolicy = Literal["error", "mean", "forward", "indicator"]
 
@@ -25,6 +28,7 @@ class Features(nn.Module):
             with 1 what was missing and with 0 what was not; `"error"` lets nothing of the kind come so far.
 
     Attributes:
+        num_features: F.
         output_size: The number of features that come out: F, or 2 * F with indicators.
     """
 
@@ -33,12 +37,18 @@ class Features(nn.Module):
 
     def __init__(self, input_size: int, standardize: bool, missing: MissingPolicy) -> None:
         super().__init__()
+        self.num_features = input_size
         self.standardize = standardize
         self.missing = missing
         self.output_size = input_size * (2 if missing == "indicator" else 1)
         if standardize or missing != "error":  # otherwise there is nothing to keep
             self.register_buffer("mean", torch.zeros(input_size, dtype=torch.float64))
             self.register_buffer("scale", torch.ones(input_size, dtype=torch.float64))
+
+    @property
+    def owners(self) -> list[int]:
+        """Which feature each of those that come out tells of: an indicator, of the feature that is missing."""
+        return [number % self.num_features for number in range(self.output_size)]
 
     def fit(self, values: Tensor) -> None:
         """Measure the mean and the standard deviation of each feature over all steps (N, F), NaN left out.
@@ -88,6 +98,12 @@ class Features(nn.Module):
             values = _last_known(values, starts)
         return self._prepare(values, dtype)
 
+    def nothing(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return what stands for steps that say nothing, as many as rows (..., F): means, or zeros without."""
+        mean = getattr(self, "mean", None)
+        filled = torch.zeros_like(rows) if mean is None else mean.to(rows).expand_as(rows)
+        return cast(Tensor, self(filled, dtype))
+
     def _prepare(self, steps: Tensor, dtype: torch.dtype) -> Tensor:
         """Fill in the mean for what is missing, standardise, and add indicators: (..., F) to (..., output_size).
 
@@ -99,6 +115,75 @@ class Features(nn.Module):
         filled = torch.where(is_missing, mean, steps)
         prepared = ((filled - mean) / scale if self.standardize else filled).to(dtype)
         return torch.cat([prepared, is_missing.to(dtype)], dim=-1) if self.missing == "indicator" else prepared
+
+
+class FieldFeatures(nn.Module):
+    """Reads rows of records: numbers as features, and a vector for the id of each category, side by side.
+
+    Args:
+        fields: What the columns of rows are.
+        standardize: As for `Features`, of numbers.
+        missing: Likewise.
+        embedding_dim: The size of the vectors of a category; less where it has fewer ids.
+
+    Attributes:
+        output_size: The number of features that come out.
+    """
+
+    def __init__(self, fields: Fields, standardize: bool, missing: MissingPolicy, embedding_dim: int) -> None:
+        super().__init__()
+        self.places = fields.categories
+        self.number_places = fields.numbers
+        self.numbers = Features(len(self.number_places), standardize, missing)
+        tables = [nn.Embedding(size, min(embedding_dim, size)) for size in fields.sizes]
+        for table in tables:
+            nn.init.zeros_(table.weight[:_FIRST_ID])  # what no training data have says nothing
+        self.categories = nn.ModuleList(tables)
+        self.output_size = self.numbers.output_size + sum(table.embedding_dim for table in tables)
+
+    @property
+    def owners(self) -> list[int]:
+        """Which field each of the features that come out tells of."""
+        found = [self.number_places[number] for number in self.numbers.owners]
+        for place, table in zip(self.places, self.categories, strict=True):
+            found += [place] * cast(nn.Embedding, table).embedding_dim
+        return found
+
+    def fit(self, values: Tensor) -> None:
+        """Measure the numbers over all steps (N, F)."""
+        self.numbers.fit(values[:, self.number_places])
+
+    def forward(self, inputs: Tensor | PackedSequence, dtype: torch.dtype = torch.float32) -> Tensor | PackedSequence:
+        """Return the features (B, T, output_size), or a packed batch of them, in the type of the encoder's weights."""
+        if self.numbers.missing == "forward" and isinstance(inputs, PackedSequence):
+            inputs, _ = pad_packed_sequence(inputs, batch_first=True)
+        rows: Tensor = inputs.data if isinstance(inputs, PackedSequence) else inputs
+        joined = self._join(self.numbers(rows[..., self.number_places], dtype), rows)
+        return inputs._replace(data=joined) if isinstance(inputs, PackedSequence) else joined
+
+    def prepare(self, values: Tensor, lengths: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the features (N, output_size) of sequences one behind the other, (N, F), of lengths (B,)."""
+        return self._join(self.numbers.prepare(values[:, self.number_places], lengths, dtype), values)
+
+    def _join(self, numbers: Tensor, rows: Tensor) -> Tensor:
+        """Put the vectors of categories beside numbers: (..., F) to (..., output_size)."""
+        parts = [numbers]
+        for place, table in zip(self.places, self.categories, strict=True):
+            ids = ids_of(rows[..., place], cast(nn.Embedding, table).num_embeddings)
+            parts.append(table(ids).to(numbers.dtype))
+        return torch.cat(parts, dim=-1)
+
+    def nothing(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return what stands for steps that say nothing, as many as rows (..., F): means, and zeros for categories."""
+        numbers = self.numbers.nothing(rows[..., self.number_places], dtype)
+        width = self.output_size - self.numbers.output_size
+        return torch.cat([numbers, numbers.new_zeros(*numbers.shape[:-1], width)], dim=-1)
+
+
+def ids_of(column: Tensor, size: int) -> Tensor:
+    """Return the ids of a category from a column of rows; what is none of `size` is unknown, such as padding."""
+    is_known = (column >= 0) & (column < size)  # which NaN is not
+    return torch.where(is_known, column, 1.0).long()
 
 
 def fill_forward(steps: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from seqclf.checks import check_choice, check_probability
 from seqclf.defaults import Auto
 from seqclf.engine.plan import ExecutionName
 from seqclf.errors import InvalidArgumentError
+from seqclf.fields import Fields
 from seqclf.models.features import MissingPolicy
 from seqclf.models.inputs import EmptyPolicy
 from seqclf.models.pooling import PoolingName
@@ -88,6 +89,18 @@ def check_pooling(pooling: Any) -> tuple[PoolingName, ...]:
     if not names:
         raise InvalidArgumentError("pooling must name at least one pooling; got none. Pass, for instance, 'last'.")
     return tuple(check_choice("pooling", name, get_args(PoolingName)) for name in names)
+
+
+def check_model_fields(fields: Any, context_fields: Any, input_size: int | None) -> tuple[Fields | None, Fields | None]:
+    """Return what records and context are made of, if anything."""
+    for name, value in (("fields", fields), ("context_fields", context_fields)):
+        if value is not None and not isinstance(value, Fields):
+            raise InvalidArgumentError(f"{name} must be those of a dataset; got {type(value).__name__}.")
+    if fields is not None and len(fields) != input_size:
+        raise InvalidArgumentError(
+            f"input_size must be the number of fields, {len(fields)}; got {input_size!r}. Pass input_size=len(fields)."
+        )
+    return fields, context_fields
 
 
 def check_vocabulary(vocabulary: Vocabulary | None, vocab_size: int | None) -> Vocabulary | None:

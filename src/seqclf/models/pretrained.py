@@ -73,8 +73,8 @@ def read_embeddings(source: Any, vocabulary: Vocabulary | None, *, seed: int | N
     if len(rows) < _LEAST_COVERED * len(ids):
         example = next(symbol for symbol, number in ids.items() if number not in rows)
         warn(
-            f"only {len(rows)} of {len(ids)} symbols have a pretrained vector; {example!r} has none. If the vectors are "
-            "of lower-case words, pass tokenizer='lowercase_words' where the dataset is made."
+            f"only {len(rows)} of {len(ids)} symbols have a pretrained vector; {example!r} has none. If those are of "
+            "lower-case words, pass tokenizer='lowercase_words' where the dataset is made."
         )
     return Pretrained(vectors, len(rows))
 

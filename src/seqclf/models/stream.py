@@ -12,8 +12,9 @@ from seqclf.checks import check_int
 from seqclf.engine.cell_loop import advance
 from seqclf.engine.kernels import NativeStream, Packed, softmax_
 from seqclf.engine.library import MOST_NGRAM
-from seqclf.errors import InvalidDataError
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.modes import evaluating, has_modes, without_autocast
+from seqclf.reading.records import join, read_context, read_records
 from seqclf.reading.sequences import read_row
 
 
@@ -28,9 +29,23 @@ class Stream:
         length: How many steps were read.
     """
 
-    def __init__(self, model: Any) -> None:  # an RNNClassifier, whose module imports this one
+    def __init__(self, model: Any, context: Any = None) -> None:  # an RNNClassifier, whose module imports this one
         self._model = model
+        self._added = self._read_context(context)
         self.reset()
+
+    @torch.no_grad()
+    def _read_context(self, context: Any) -> npt.NDArray[Any] | None:
+        """Return what facts about the sequence add to the logits, (C,), if anything."""
+        fields = self._model.context_fields
+        if (context is None) != (fields is None):
+            wanted = "None" if fields is None else f"a mapping with {fields.names}"
+            raise InvalidArgumentError(f"context must be {wanted} for this model; got {context!r:.60}.")
+        if context is None:
+            return None
+        rows = fields.encode(read_context([context], 1, fields.names), allow_missing=True)
+        added: Tensor = self._model.context_logits(torch.from_numpy(rows).to(self._model.device))[0]
+        return added.cpu().numpy()
 
     def reset(self) -> None:
         """Start a new sequence."""
@@ -49,7 +64,8 @@ class Stream:
         """Read one step, and return the probability of each class for the sequence up to here: (C,).
 
         Args:
-            step: A symbol; for a model without a vocabulary, its id; for float sequences, a row of F features.
+            step: A symbol; for a model without a vocabulary, its id; for float sequences, a row of F features; for
+                records, one of them.
 
         Raises:
             InvalidDataError: The step does not fit the model.
@@ -57,6 +73,7 @@ class Stream:
         model = self._model
         given = self._read_symbol(step) if model.features is None else self._read_features(step)
         logits = self._advance(given) if self._native is None else self._native.push(given)
+        logits = logits if self._added is None else logits + self._added
         self.length += 1
         probabilities: npt.NDArray[np.floating[Any]] = softmax_(logits[None])[0]
         return probabilities
@@ -99,7 +116,7 @@ class Stream:
         """Return a row of features ready for the encoder, (1, E)."""
         model = self._model
         assert model.features is not None
-        values = read_row(row, model.input_size, self.length).to(model.device)
+        values = self._read_row(row).to(model.device)
         if model.missing == "error" and bool(values.isnan().any()):
             raise InvalidDataError(
                 f"features must be finite numbers; got {values.tolist()} (step {self.length}). "
@@ -110,6 +127,14 @@ class Stream:
         self._known = values.clone()  # the caller may use the row again
         prepared: Tensor = model.features(values[None, None], model.head.weight.dtype)[0]
         return prepared
+
+    def _read_row(self, row: Any) -> Tensor:
+        """Return one step of measurements, or one record as a row: (F,)."""
+        fields = self._model.fields
+        if fields is None:
+            return read_row(row, self._model.input_size, self.length)
+        table = join([read_records([row], 0, fields.names)])
+        return torch.from_numpy(fields.encode(table, allow_missing=self._model.missing != "error")[0])
 
     def __repr__(self) -> str:
         return f"Stream({self.length} steps read)"

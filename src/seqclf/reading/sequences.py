@@ -19,10 +19,11 @@ from torch import Tensor
 
 from seqclf.errors import InvalidDataError, SeqclfWarning
 from seqclf.reading.plain import holds, is_measured, is_missing, is_savable, plain
+from seqclf.reading.records import Records, is_record_sequence, read_records
 
 _PACKAGE = str(Path(__file__).parents[1])
 
-Kind = Literal["text", "tokens", "features"]
+Kind = Literal["text", "tokens", "features", "records"]
 
 LARGEST = float(torch.finfo(torch.float32).max)  # a measurement that is larger is not read
 
@@ -32,7 +33,7 @@ _LOOKED_AT = 20  # texts, of which all are numbers, or many blanks, to say that 
 _BLANKS_IN_SENTENCES = 5  # on average; names have fewer
 _MOST_STEPS_IN_CHANNELS = 4  # times as many features as steps in a block look like channels first
 
-_EMPTY: dict[str, Any] = {"text": "", "tokens": []}  # what has no step may be of any kind
+_EMPTY: dict[str, Any] = {"text": "", "tokens": [], "records": Records({}, 0)}  # what has no step may be of any kind
 _MOST_LOST = 1e-4  # of the range of a feature, by rounding to float32
 _LARGE = float(1 << 20)  # from here on, float32 has less than a digit behind the point; for what never changes
 
@@ -47,7 +48,7 @@ class Sequences:
 
     Attributes:
         kind: What they are.
-        items: Strings, lists of symbols, or float arrays (T, F) of float32 or float64.
+        items: Strings, lists of symbols, float arrays (T, F) of float32 or float64, or records.
         channels_first: Whether the arrays came as (F, T).
     """
 
@@ -56,19 +57,21 @@ class Sequences:
     channels_first: bool = False
 
 
-def read_sequences(items: list[Any], *, channels_first: bool = False) -> Sequences:
+def read_sequences(items: list[Any], *, channels_first: bool = False, names: Sequence[str] | None = None) -> Sequences:
     """Return raw sequences as plain ones.
 
     Args:
-        items: Each a string; a list, tuple or array of symbols; or a float array (T,) or (T, F), or rows of one.
+        items: Each a string; a list, tuple or array of symbols; a float array (T,) or (T, F), or rows of one; or
+            records.
         channels_first: Whether float arrays are (F, T).
+        names: The fields of records, if they are known: plain tuples are then records, too.
 
     Raises:
         InvalidDataError: They are of several kinds, or one is of none; the message says which, and what to do.
     """
     if set(map(type, items)) == {str}:
         return Sequences("text", items)
-    found = [read_sequence(item, index, channels_first=channels_first) for index, item in enumerate(items)]
+    found = [read_sequence(item, index, channels_first=channels_first, names=names) for index, item in enumerate(items)]
     first = next((index for index, (_, value) in enumerate(found) if len(value)), 0)
     kind: Kind = found[first][0]
     for index, (own, value) in enumerate(found):
@@ -76,7 +79,7 @@ def read_sequences(items: list[Any], *, channels_first: bool = False) -> Sequenc
             found[index] = kind, _EMPTY[kind] if kind != "features" else found[first][1][:0]
         elif own != kind:
             raise InvalidDataError(
-                "sequences must be all of one kind (strings, tokens, or float arrays); "
+                "sequences must be all of one kind (strings, tokens, float arrays, or records); "
                 f"got {type(items[first]).__name__} (sequence {first}) and {type(items[index]).__name__} (sequence "
                 f"{index}). Make one dataset for each kind."
             )
@@ -84,10 +87,14 @@ def read_sequences(items: list[Any], *, channels_first: bool = False) -> Sequenc
     return Sequences(kind, narrow(values) if kind == "features" else values, channels_first)
 
 
-def read_sequence(item: Any, index: int, *, channels_first: bool = False) -> tuple[Kind, Any]:
-    """Return the kind of one sequence, and it as a string, a list of symbols, or a float array (T, F)."""
+def read_sequence(
+    item: Any, index: int, *, channels_first: bool = False, names: Sequence[str] | None = None
+) -> tuple[Kind, Any]:
+    """Return the kind of one sequence, and it as a string, a list of symbols, a float array (T, F), or records."""
     if isinstance(item, str):
         return "text", str(item) if type(item) is np.str_ else item
+    if is_record_sequence(item, names):
+        return "records", read_records(item, index, names)
     if isinstance(item, list | tuple):
         return _read_list(item, index)
     if is_missing(item):
@@ -114,7 +121,7 @@ def read_encoded(item: Any, index: int) -> Tensor:
         return torch.from_numpy(narrow([value])[0])
     if kind == "tokens" and all(type(one) is int and -(1 << 63) <= one < 1 << 63 for one in value):
         return torch.tensor(value, dtype=torch.int64)
-    what = "a string" if kind == "text" else "other symbols"
+    what = {"text": "a string", "records": "records"}.get(kind, "other symbols")
     raise InvalidDataError(
         f"sequences must be integer ids of shape (T,) or float features of shape (T, F); got {what} (sequence "
         f"{index}). Encode it first, for instance with Vocabulary.encode."
@@ -148,11 +155,6 @@ def read_row(row: Any, width: int, step: int) -> Tensor:
 
 def _read_other(item: Any, index: int, channels_first: bool) -> tuple[Kind, Any]:
     """Read what is neither a string nor a list nor an array."""
-    if hasattr(item, "columns") or hasattr(item, "column_names"):
-        raise InvalidDataError(
-            f"sequences must be one array each; got the table {type(item).__name__} (sequence {index}). "
-            "Pass its numbers, for instance frame.to_numpy(), one row for each step."
-        )
     if hasattr(item, "to_pylist"):  # of pyarrow, whose lists of floats are measurements
         values = item.to_pylist()
         numbers = [np.nan if value is None else value for value in values]
@@ -170,7 +172,8 @@ def _read_other(item: Any, index: int, channels_first: bool) -> tuple[Kind, Any]
     if isinstance(item, Sequence) and not isinstance(item, Mapping):
         return _read_list(list(item), index)
     raise InvalidDataError(
-        f"sequences must be strings, lists of symbols, or float arrays; got {type(item).__name__} (sequence {index}). "
+        f"sequences must be strings, lists of symbols, float arrays or records; got {type(item).__name__} (sequence "
+        f"{index}). "
         "Pass one of these for each sequence."
     )
 
@@ -309,7 +312,8 @@ def _check_symbol(symbol: Any, index: int, position: int) -> None:
     if holds(symbol, is_measured):
         raise InvalidDataError(
             f"steps must be symbols; got {symbol!r:.80} {place}, which holds measurements. Pass the names alone, with "
-            "the numbers cut into a few ranges; or the numbers alone, as a float array of shape (T, F)."
+            "the numbers cut into a few ranges; the numbers alone, as a float array of shape (T, F); or both, as "
+            "records, with fields=[...], the names of what a step holds."
         )
     try:
         hash(symbol)
@@ -338,7 +342,7 @@ def warn_of_likely_mistakes(read: Sequences) -> None:
         _warn_of_sentences(read.items)
     elif read.kind == "tokens":
         _warn_of_recordings(read.items)
-    else:
+    elif read.kind == "features":
         _warn_of_channels(read.items)
 
 

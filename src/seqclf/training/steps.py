@@ -94,12 +94,28 @@ class AutogradSteps:
         for parameter in self.model.parameters():
             parameter.grad = None
         keys = keys_for(indices, seed, epoch) if self.model.drops else None
-        logits: Tensor = self.model(batch.inputs, batch.lengths, keys=keys)
+        known = {} if batch.context is None else {"context": batch.context}  # a subclass may know of none
+        logits: Tensor = self.model(batch.inputs, batch.lengths, keys=keys, **known)
         torch.autograd.backward(self.objective(logits, data.labels, indices))
         return logits.detach()
 
     def release(self) -> None:
         """Do nothing: torch looks after its memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """What torch has made for the kernels to read, and what they give back.
+
+    Attributes:
+        value: What autograd knows.
+        given: The same as the kernels read it.
+        gradient: Where they put its gradient; None where none is wanted.
+    """
+
+    value: Tensor
+    given: Tensor
+    gradient: Tensor | None
 
 
 class NativeSteps:
@@ -137,6 +153,8 @@ class NativeSteps:
             class_weight=None if objective.class_weights is None else objective.class_weights.data_ptr(),
             smoothing=objective.label_smoothing,
         )
+        self._context = train.sequences.context
+        self._others = [own for own in model.parameters() if not any(own is weight for weight in self._weights)]
         self._outputs = COutputs()
         self._addresses = [ctypes.addressof(one) for one in (self._batch, self._objective, self._outputs)]
 
@@ -146,10 +164,13 @@ class NativeSteps:
             yield StepData(indices, torch.from_numpy(self._labels[indices]), int(self._lengths[indices].max()))
 
     def compute_gradients(self, data: StepData, seed: int, epoch: int) -> Tensor:
-        """Compute all gradients in one call."""
+        """Compute all gradients in one call; those of what torch has made of rows and context, from what comes back."""
         self._follow_weights()
+        for parameter in self._others:
+            parameter.grad = None
         logits = torch.empty(len(data.indices), self.model.num_classes, dtype=self.model.head.weight.dtype)
-        kept = [*self._read(data.indices), *self._drop(data, seed, epoch), *self._weigh(data)]  # while the kernels read
+        rows, added = self._read(data.indices), self._add(data.indices)
+        kept = [self._drop(data, seed, epoch), self._weigh(data)]  # while the kernels read
         self._objective.labels = data.labels.data_ptr()
         self._outputs.logits = logits.data_ptr()
         status = self._kernels.train(
@@ -157,24 +178,39 @@ class NativeSteps:
         )
         del kept
         check_status(status, self.model.vocab_size or 0)
+        made = [one for one in (rows, added) if one is not None and one.value.requires_grad]
+        if made:
+            torch.autograd.backward([one.value for one in made], [one.gradient for one in made])
         for weight, gradient in zip(self._weights, self._gradients, strict=True):
             if weight.grad is not gradient:
                 weight.grad = gradient if weight.requires_grad else None
         return logits
 
-    def _read(self, indices: IndexArray) -> list[object]:
+    def _read(self, indices: IndexArray) -> "_Made | None":
         """Point to the sequences of a batch: where they lie, or, with features, prepared."""
         starts, lengths = self._starts[indices], self._lengths[indices]
         check_size(lengths)
-        values: Tensor | None = None
+        made: _Made | None = None
         if self.model.features is not None:
             chosen = self._store.select(indices)
             prepared = self.model.features.prepare(chosen.values, chosen.lengths, self.model.head.weight.dtype)
             values, starts = as_values(prepared), lengths.cumsum() - lengths
+            made = _Made(prepared, values, torch.empty_like(values) if prepared.requires_grad else None)
             self._batch.values = values.data_ptr()
+            self._objective.d_inputs = None if made.gradient is None else made.gradient.data_ptr()
         self._batch.count = len(indices)
         self._batch.starts, self._batch.lengths = address_of(starts), address_of(lengths)
-        return [starts, lengths, values]
+        self._places = starts, lengths  # while the kernels read
+        return made
+
+    def _add(self, indices: IndexArray) -> "_Made | None":
+        """Point to what facts about the sequences of a batch add to their logits, and where its gradient goes."""
+        if self.model.context_logits is None or self._context is None:
+            return None
+        added: Tensor = self.model.context_logits(self._context[torch.from_numpy(indices)])
+        given, gradient = added.detach().contiguous(), torch.empty_like(added)
+        self._objective.offset, self._objective.d_logits = given.data_ptr(), gradient.data_ptr()
+        return _Made(added, given, gradient)
 
     def _drop(self, data: StepData, seed: int, epoch: int) -> list[object]:
         """Point to the keys of a batch, where something is dropped."""

@@ -35,6 +35,7 @@ def verify_batching(
     model: nn.Module,
     sequences: Sequence[Any] | SequenceDataset,
     *,
+    context: Any = None,
     gradients: bool = True,
     tolerance: float | None = None,
     seed: int = 0,
@@ -56,6 +57,7 @@ def verify_batching(
         sequences: At least two, and best of different lengths, the shortest not first: raw sequences for a model with
             a vocabulary, otherwise ids or float arrays (T, F); or a dataset. A dozen are enough; empty ones are left
             out.
+        context: Facts about each sequence, for a model that takes them; a dataset has its own.
         gradients: Whether to compare the gradients of all weights too.
         tolerance: The largest difference that counts as rounding, in logits and gradients; None is by the type of the
             weights.
@@ -78,7 +80,7 @@ def verify_batching(
     """
     check_seed("seed", seed)
     weights = list(model.parameters())
-    tensors = _tensors(model, sequences, weights[0].dtype) if weights else []
+    tensors, facts = _tensors(model, sequences, context, weights[0].dtype) if weights else ([], None)
     if len(tensors) < 2:
         raise InvalidArgumentError(
             f"verify_batching must be given a model with weights and at least two sequences that are not empty; got "
@@ -90,24 +92,29 @@ def verify_batching(
         results = [
             result
             for training in (False, True)
-            for result in Examination(model, tensors, training, gradients, allowed, seed).results()
+            for result in Examination(model, tensors, training, gradients, allowed, seed, facts).results()
         ]
     return BatchingReport(tuple(results), dtype, device)
 
 
-def _tensors(model: nn.Module, sequences: Sequence[Any] | SequenceDataset, dtype: torch.dtype) -> list[Tensor]:
-    """Return the sequences that are not empty, as ids or features that the model takes."""
-    if not isinstance(sequences, SequenceDataset):
+def _tensors(
+    model: nn.Module, sequences: Sequence[Any] | SequenceDataset, context: Any, dtype: torch.dtype
+) -> tuple[list[Tensor], Tensor | None]:
+    """Return the sequences that are not empty, as ids or features that the model takes, and their context, if any."""
+    if not isinstance(sequences, SequenceDataset) and context is None:
         sequences = [item for item in as_list(sequences) if not hasattr(item, "__len__") or len(item)]
     if isinstance(model, RNNClassifier) and (model.vocabulary is not None or model.features is not None):
-        store = encode_for(model, sequences)
+        store = encode_for(model, sequences, context)
     elif isinstance(sequences, SequenceDataset):
         store = sequences.sequences
     else:
         batch = pad_collate([(sequence, 0) for sequence in sequences]) if sequences else None  # which checks them
         rows = [] if batch is None else zip(cast(Tensor, batch.inputs), batch.lengths.tolist(), strict=True)
-        return [_as_input(row[:length], dtype) for row, length in rows]
-    return [_as_input(store[index], dtype) for index in range(len(store)) if store.lengths[index]]
+        return [_as_input(row[:length], dtype) for row, length in rows], None
+    present = [index for index in range(len(store)) if store.lengths[index]]
+    kept = isinstance(model, RNNClassifier) and model.fields is not None  # whose rows hold more than numbers
+    tensors = [store[index] if kept else _as_input(store[index], dtype) for index in present]
+    return tensors, None if store.context is None else store.context[present]
 
 
 def _as_input(sequence: Tensor, dtype: torch.dtype) -> Tensor:

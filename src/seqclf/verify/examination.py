@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pack_sequence, pad_sequence
 from seqclf.data.ragged import Ragged
 from seqclf.engine.kernels import NativeStream, Packed
 from seqclf.errors import InvalidArgumentError, InvalidDataError
-from seqclf.inference.logits import compute_logits, native_batch
+from seqclf.inference.logits import add_context, compute_logits, native_batch
 from seqclf.models.classifier import RNNClassifier
 from seqclf.seeding import Draws
 from seqclf.verify.report import LawResult
@@ -64,6 +64,7 @@ class Examination:
         gradients: Whether gradients are compared, too.
         tolerances: The largest differences that count as rounding, in logits and in gradients.
         seed: The seed of what a model draws.
+        context: Facts about the sequences, (n, K), for a model that takes them.
     """
 
     model: nn.Module
@@ -72,6 +73,7 @@ class Examination:
     gradients: bool
     tolerances: tuple[float, float]
     seed: int
+    context: Tensor | None = None
 
     @property
     def mode(self) -> str:
@@ -120,7 +122,7 @@ class Examination:
 
     def _other_doors(self, model: RNNClassifier, alone: _Outcome) -> Iterator[LawResult]:
         """Compare the other ways to an answer: many sequences that begin alike, one at a time, and step by step."""
-        store = _store_of(self.sequences)
+        store = _store_of(self.sequences, self.context)
         doors: dict[str, Callable[[], Any]] = {
             "predict, beginnings shared": lambda: compute_logits(model, store, 2),
         }
@@ -128,7 +130,7 @@ class Examination:
         if plan.scope == "classifier":
             packed = Packed(model.parts, full_table=True)
             doors["Predictor, one at a time"] = lambda: np.concatenate(
-                [packed.run(native_batch(model, store, np.array([i]))).numpy() for i in range(len(store))]
+                [self._run_one(model, packed, store, np.array([i])) for i in range(len(store))]
             )
             if not model.bidirectional:
                 doors["every prefix at once"] = lambda: self._last_prefixes(model, packed, store)
@@ -141,9 +143,14 @@ class Examination:
             yield self._compare(law, replace(alone, gradients={}, logits=alone.logits.cpu()), found)
 
     @staticmethod
+    def _run_one(model: RNNClassifier, packed: Packed, store: Ragged, index: Any) -> Any:
+        return add_context(model, packed.run(native_batch(model, store, index)), store, index)
+
+    @staticmethod
     def _last_prefixes(model: RNNClassifier, packed: Packed, store: Ragged) -> Any:
-        every = packed.run_prefixes(native_batch(model, store, np.arange(len(store)))).numpy()
-        return every[np.arange(len(store)), store.lengths.numpy() - 1]
+        everything = np.arange(len(store))
+        every = add_context(model, packed.run_prefixes(native_batch(model, store, everything)), store, everything)
+        return every[everything, store.lengths.numpy() - 1]
 
     @staticmethod
     def _streamed(model: RNNClassifier, packed: Packed, store: Ragged) -> Any:
@@ -153,7 +160,7 @@ class Examination:
             start = int(batch.starts[0])
             for step in batch.values[start : start + int(batch.lengths[0])]:
                 logits = stream.push(step[None])
-            found.append(logits)
+            found.append(add_context(model, torch.from_numpy(logits[None]), store, np.array([index]))[0])
         return np.stack(found)
 
     @property
@@ -193,6 +200,8 @@ class Examination:
         lengths = torch.tensor([len(sequence) for sequence in chosen])
         takes_keys = "keys" in inspect.signature(model.forward).parameters
         keys = {"keys": torch.tensor(numbers)} if takes_keys else {}
+        if self.context is not None:
+            keys["context"] = self.context[numbers].to(device)
         with Draws(self.seed), torch.set_grad_enabled(self.gradients), _threads(run.threads):
             if run.packed:
                 logits = model(pack_sequence(chosen, enforce_sorted=False), **keys)
@@ -246,9 +255,9 @@ class Examination:
         return LawResult(law, self.mode, float(by_row[row]), row, gradient, parameter, *tolerances)
 
 
-def _store_of(sequences: list[Tensor]) -> Ragged:
+def _store_of(sequences: list[Tensor], context: Tensor | None) -> Ragged:
     lengths = torch.tensor([0, *(len(sequence) for sequence in sequences)])
-    return Ragged(torch.cat(sequences).cpu(), lengths.cumsum(0))
+    return Ragged(torch.cat(sequences).cpu(), lengths.cumsum(0), context=context)
 
 
 @contextmanager

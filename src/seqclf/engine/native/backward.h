@@ -2,19 +2,43 @@
 
 /* The gradient of the objective by the logits of one sequence, in their place: factor * (p * sum(q) - q), with p the
    probabilities and q what the smoothed label gives to each class, times the weights of the classes. */
-static void NAME(loss_gradient)(const NAME(Pass) *p, int64_t rank, REAL *row) {
+static void NAME(cross_entropy)(const NAME(Pass) *p, int64_t b, REAL factor, REAL *row) {
     const NAME(Weights) *w = p->weights;
     const Objective *objective = p->objective;
-    int64_t b = p->order[rank], label = objective->labels[b], C = w->classes;
+    int64_t label = objective->labels[b], C = w->classes;
     const REAL *class_weight = objective->class_weight;
-    REAL factor = objective->factor ? ((const REAL *)objective->factor)[b] : 1 / (REAL)p->B;
     REAL spread = (REAL)(objective->smoothing / (double)C), kept = (REAL)(1 - objective->smoothing);
     REAL of_label = kept * (class_weight ? class_weight[label] : 1), sum = of_label;
     for (int64_t c = 0; c < C; c++) sum += spread * (class_weight ? class_weight[c] : 1);
     NAME(softmax)(C, row);
     for (int64_t c = 0; c < C; c++)
         row[c] = factor * (row[c] * sum - spread * (class_weight ? class_weight[c] : 1) - (c == label ? of_label : 0));
+}
+
+/* Likewise where there may be several labels: of class c, with y its smoothed label and v its weight where it is one,
+   factor / C * (p * (1 - y + v * y) - v * y). */
+static void NAME(binary_cross_entropy)(const NAME(Pass) *p, int64_t b, REAL factor, REAL *row) {
+    const NAME(Weights) *w = p->weights;
+    const Objective *objective = p->objective;
+    const uint8_t *targets = objective->targets + b * w->classes;
+    const REAL *class_weight = objective->class_weight;
+    REAL kept = (REAL)(1 - objective->smoothing), spread = (REAL)(objective->smoothing / 2);
+    for (int64_t j = 0; j < w->padded_classes; j += LANES) PUT(row, NAME(sigmoid)(AT(row)));
+    for (int64_t c = 0; c < w->classes; c++) {
+        REAL y = kept * targets[c] + spread, weighted = y * (class_weight ? class_weight[c] : 1);
+        row[c] = factor / (REAL)w->classes * (row[c] * (1 - y + weighted) - weighted);
+    }
+}
+
+static void NAME(loss_gradient)(const NAME(Pass) *p, int64_t rank, REAL *row) {
+    const NAME(Weights) *w = p->weights;
+    const Objective *objective = p->objective;
+    int64_t b = p->order[rank], C = w->classes;
+    REAL factor = objective->factor ? ((const REAL *)objective->factor)[b] : 1 / (REAL)p->B;
+    if (objective->targets) NAME(binary_cross_entropy)(p, b, factor, row);
+    else NAME(cross_entropy)(p, b, factor, row);
     for (int64_t c = C; c < w->padded_classes; c++) row[c] = 0;
+    if (objective->d_logits) memcpy((REAL *)objective->d_logits + b * C, row, (size_t)C * sizeof(REAL));
 }
 
 /* The gradients of the pooled vectors of a chunk, from those of whatever was put out. */

@@ -248,6 +248,11 @@ static void NAME(forward_chunk)(NAME(Pass) *p, const NAME(Chunk) *chunk) {
     if (!w->classes) return;
     REAL *logits = p->logits + chunk->first * w->padded_classes;
     NAME(apply_head)(w, chunk->count, p->pooled + chunk->first * w->pooled_width, logits);
+    if (p->objective && p->objective->offset)
+        for (int64_t i = 0; i < chunk->count; i++) {
+            const REAL *offset = (const REAL *)p->objective->offset + p->order[chunk->first + i] * w->classes;
+            for (int64_t c = 0; c < w->classes; c++) logits[i * w->padded_classes + c] += offset[c];
+        }
     for (int64_t i = 0; i < chunk->count && p->outputs.logits; i++)
         memcpy((REAL *)p->outputs.logits + p->order[chunk->first + i] * w->classes, logits + i * w->padded_classes,
                (size_t)w->classes * sizeof(REAL));

@@ -62,6 +62,10 @@ typedef struct { /* cross-entropy: of sequence b, factor[b] times that of its sm
     const void *factor;       /* (B,); NULL: 1 / B for all */
     const void *class_weight; /* (C,); NULL: 1 for all */
     double smoothing;
+    const uint8_t *targets; /* (B, C), where each class may be a label or not; then binary cross-entropy, the mean over C */
+    const void *offset;     /* (B, C): what is added to the logits; NULL is nothing */
+    void *d_logits;         /* (B, C): where their gradient goes; NULL is nowhere */
+    void *d_inputs;         /* (N, F) by the places of values: likewise of features */
 } Objective;
 
 typedef struct { /* what is wanted, in the order of the batch; NULL is not wanted */

@@ -43,6 +43,7 @@ typedef struct {
     int needs_top;           /* the states of the last layer side by side */
     int reads_vectors;       /* not a table of symbols */
     int wants_inputs;        /* their gradients */
+    void *input_gradients;   /* where those of features go; NULL is nowhere */
     int packs;               /* the weights; otherwise they were given */
     int fills_table;
     int64_t B, N, chunks, longest;

@@ -401,7 +401,7 @@ static void NAME(scatter_inputs)(NAME(Pass) *p) {
             for (int64_t r = p->chunk_first[ch]; r < p->chunk_first[ch + 1] && p->length[r] > t; r++, row++, alive++) {
                 const REAL *from = p->d_inputs + row * p->input_width;
                 if (!model->vocab) {
-                    memcpy((REAL *)p->gradients->inputs + (p->batch.starts[p->order[r]] + t) * E, from,
+                    memcpy((REAL *)p->input_gradients + (p->batch.starts[p->order[r]] + t) * E, from,
                            (size_t)E * sizeof(REAL));
                     continue;
                 }
@@ -477,7 +477,7 @@ static int NAME(weight_gradients)(NAME(Pass) *p, int threads) {
     team_run(threads, jobs, NAME(gradient_job), p);
     if (p->symbol[0] && NAME(is_last_group)(p))
         team_run(threads, (p->symbols + SYMBOLS_AT_ONCE - 1) / SYMBOLS_AT_ONCE, NAME(vector_job), p);
-    if (p->d_inputs && (p->model->vocab || p->gradients->inputs)) NAME(scatter_inputs)(p);
+    if (p->d_inputs && (p->model->vocab || p->input_gradients)) NAME(scatter_inputs)(p);
     return atomic_load(&p->failed) ? OUT_OF_MEMORY : OK;
 }
 
@@ -510,7 +510,9 @@ static int NAME(train)(const Model *model, const Batch *batch, const Objective *
     p->objective = objective;
     p->outputs = *outputs;
     p->keeps = p->goes_back = 1;
-    p->wants_inputs = model->vocab && (NAME(adds_vectors)(model) || (batch->keys && batch->drop_inputs));
+    p->input_gradients = objective->d_inputs;
+    p->wants_inputs =
+        objective->d_inputs || (model->vocab && (NAME(adds_vectors)(model) || (batch->keys && batch->drop_inputs)));
     threads = team_begin(NAME(threads_for)(batch, model, workspace, threads));
     int status = NAME(prepare)(p, NULL, threads);
     if (!status) status = NAME(run_groups)(p, threads);
@@ -538,6 +540,7 @@ static int NAME(forward)(const Model *model, const Batch *batch, const Outputs *
 static int NAME(backward)(const Gradients *gradients, Workspace *workspace, int threads) {
     NAME(Pass) *p = workspace->pass;
     p->gradients = gradients;
+    p->input_gradients = gradients->inputs;
     threads = team_begin(NAME(threads_for)(&p->batch, p->model, workspace, threads));
     int status = NAME(run_groups)(p, threads);
     team_end(threads);
