@@ -44,7 +44,10 @@ class ClassCounts:
 def count_classes(
     labels: Indices, predictions: Indices, num_classes: int, weights: npt.NDArray[np.float64] | None = None
 ) -> ClassCounts:
-    """Count: in integers, or with weights in floats."""
+    """Count: in integers, or with weights in floats; of class indices (n,), or of 0 and 1 for each class, (n, C)."""
+    if labels.ndim == 2:
+        own = np.ones(len(labels), np.int64) if weights is None else weights
+        return ClassCounts(own @ (labels & predictions), own @ predictions, own @ labels)
     hits = labels == predictions
     return ClassCounts(
         np.bincount(labels[hits], None if weights is None else weights[hits], minlength=num_classes),
@@ -71,6 +74,28 @@ def macro_f1(counts: ClassCounts) -> float:
     """
     together = counts.predicted + counts.support
     return float(_ratio(2 * counts.hits, together)[together > 0].mean())
+
+
+def micro_f1(counts: ClassCounts) -> float:
+    """Return the F1 of all labels of all sequences together; 0 where there are none."""
+    together = float(counts.predicted.sum() + counts.support.sum())
+    return 2 * float(counts.hits.sum()) / together if together else 0.0
+
+
+def average_precision(labels: Indices, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return for each class (C,) the mean precision at its members, by falling score (n, C); NaN without members.
+
+    Source:
+        The value of scikit-learn's `average_precision_score`, in which equal scores come together.
+    """
+    found = np.full(labels.shape[1], np.nan)
+    for place in np.flatnonzero(labels.any(0)):
+        order = np.argsort(-scores[:, place], kind="stable")
+        hits, ranked = np.cumsum(labels[order, place]), scores[order, place]
+        last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # of those with one score
+        recall = np.diff(hits[last], prepend=0) / hits[-1]
+        found[place] = float(recall @ (hits[last] / (last + 1)))
+    return found
 
 
 def _ratio(numerator: npt.NDArray[Any], denominator: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

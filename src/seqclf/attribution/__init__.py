@@ -93,7 +93,7 @@ def explain(
     return Explanation(
         sequence=tuple(_symbols(model, sequence)) if is_text else tuple(range(len(vectors))),
         label=index if model.classes is None else model.classes[index],
-        probability=float(logits.softmax(0)[index]),
+        probability=float(logits.sigmoid()[index] if model.multi_label else logits.softmax(0)[index]),
         scores=by_step.double().cpu().numpy(),
         feature_scores=by_feature,
         logit=float(logits[index]),

@@ -3,6 +3,7 @@
 Legend: n sequences, C classes, F features of a step.
 """
 
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
@@ -15,7 +16,7 @@ from seqclf.data.labelled import LabelledSequences
 from seqclf.data.ngrams import MOST_KEYS, ngram_keys
 from seqclf.data.ragged import Ragged
 from seqclf.errors import InvalidDataError, MissingDependencyError
-from seqclf.vocabulary import Vocabulary
+from seqclf.fields import Fields
 
 # Orders of n-grams: a few letters tell a word; more than three tokens hardly ever come twice.
 _LETTERS, _TOKENS = (1, 2, 3, 4), (1, 2, 3)
@@ -57,19 +58,32 @@ def linear_probabilities(train: LabelledSequences, test: LabelledSequences) -> n
 
     chosen = np.sort(np.random.default_rng(0).permutation(len(train))[:_MOST_TRAINED])
     labels = train.labels.numpy()[chosen]
-    known = np.unique(labels)
+    learned, asked, penalty = _features(train.sequences.select(chosen), test.sequences, train)
+
+    def fit(targets: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Return the classes that there are, and their probabilities."""
+        known = np.unique(targets)
+        if len(known) == 1:
+            return known, np.ones((len(test), 1))
+        model = LogisticRegression(C=penalty, max_iter=300).fit(learned, targets)
+        return known, model.predict_proba(asked)
+
     probabilities = np.zeros((len(test), len(train.classes)))
-    if len(known) == 1:
-        probabilities[:, known] = 1.0
+    if labels.ndim == 1:
+        known, found = fit(labels)
+        probabilities[:, known] = found
         return probabilities
-    learned, asked, penalty = _features(train.sequences.select(chosen), test.sequences, train.vocabulary)
-    model = LogisticRegression(C=penalty, max_iter=300).fit(learned, labels)
-    probabilities[:, known] = model.predict_proba(asked)
+    for place, column in enumerate(labels.T):  # each label for itself, where there may be several
+        known, found = fit(column)
+        probabilities[:, place] = found[:, known == 1].sum(1)
     return probabilities
 
 
-def _features(train: Ragged, test: Ragged, vocabulary: Vocabulary | None) -> tuple[Any, Any, float]:
+def _features(train: Ragged, test: Ragged, about: LabelledSequences) -> tuple[Any, Any, float]:
     """Return what a linear model sees of both, (n, ...), and how weakly its weights are held back."""
+    vocabulary = about.vocabulary
+    if about.fields is not None:
+        return *_of_records(train, test, about.fields), _PLAIN_PENALTY
     if train.values.ndim == 2:
         return *_standardised(_summarise(train), _summarise(test)), _PLAIN_PENALTY
     lengths = np.concatenate([train.sizes.numpy(), test.sizes.numpy()])
@@ -81,6 +95,21 @@ def _features(train: Ragged, test: Ragged, vocabulary: Vocabulary | None) -> tup
         return encoder.fit_transform(rows[0]), encoder.transform(rows[1]), _PLAIN_PENALTY
     is_text = vocabulary is not None and vocabulary.has_letters
     return *_ngrams(train, test, is_text=is_text), _NGRAM_PENALTY
+
+
+def _of_records(train: Ragged, test: Ragged, fields: Fields) -> tuple[Any, Any]:
+    """Return what records look like: figures of their numbers, and how often each category comes, sparse (n, M)."""
+    from scipy import sparse  # noqa: PLC0415
+
+    numbers = [replace(one, values=one.values[:, fields.numbers], context=None) for one in (train, test)]
+    blocks = [[sparse.csr_matrix(part)] for part in _standardised(*map(_summarise, numbers))]
+    for place, size in zip(fields.categories, fields.sizes, strict=True):
+        for sequences, found in zip((train, test), blocks, strict=True):
+            owners = np.repeat(np.arange(len(sequences)), sequences.sizes.numpy())
+            ids = sequences.values[:, place].numpy().astype(np.int64)
+            shares = 1 / np.maximum(sequences.sizes.numpy(), 1)
+            found.append(sparse.diags(shares) @ _counts(owners, ids, len(sequences), size))
+    return sparse.hstack(blocks[0]).tocsr(), sparse.hstack(blocks[1]).tocsr()
 
 
 def _ngrams(train: Ragged, test: Ragged, *, is_text: bool) -> tuple[Any, Any]:

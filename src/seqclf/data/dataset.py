@@ -21,14 +21,15 @@ from seqclf.data.duplicates import Groups, duplicate_groups, join_groups, member
 from seqclf.data.encode import Means, add_context, cut_padding, encode
 from seqclf.data.ragged import Indices, Ragged
 from seqclf.data.report import DataReport, build_report
-from seqclf.data.split import check_size, choose_groups
+from seqclf.data.split import ALL, check_size, choose_groups
 from seqclf.data.store import StoreWriter, open_store
 from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.fields import Fields, check_fields
 from seqclf.files import PathLike
 from seqclf.reading.columns import as_list, refuse_unordered
+from seqclf.reading.events import GAP, read_events
 from seqclf.reading.indices import is_several, read_index, read_indices
-from seqclf.reading.labels import index_labels, read_groups
+from seqclf.reading.labels import index_label_sets, index_labels, read_groups
 from seqclf.reading.plain import canonical
 from seqclf.reading.records import FieldKind
 from seqclf.reading.sequences import read_sequences
@@ -54,6 +55,7 @@ class ReadingOptions(TypedDict, total=False):
     allow_empty: bool
     allow_missing: bool
     trailing_missing: Literal["keep", "end"]
+    multi_label: bool
 
 
 class SequenceDataset(Dataset[tuple[Tensor, int]]):
@@ -144,6 +146,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         allow_empty: bool = False,
         allow_missing: bool = False,
         trailing_missing: Literal["keep", "end"] = "keep",
+        multi_label: bool = False,
     ) -> Self:
         """Encode sequences and their labels, given side by side.
 
@@ -171,6 +174,8 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
                 missing.
             trailing_missing: What steps at the end are of which no feature is known: missing, which is to `"keep"`
                 them, or padding behind the `"end"`, which is cut off.
+            multi_label: Whether a sequence may have several labels, or none: each item of `labels` is then a list,
+                tuple or set of them; or `labels` is an array (n, C) or a frame of 0 and 1.
 
         Raises:
             InvalidDataError: There are no sequences, or more labels than sequences, or fewer; or as `from_pairs`.
@@ -185,17 +190,22 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             >>> SequenceDataset.from_sequences(visits, ["buys", "leaves"], fields=["page", "seconds"])
             SequenceDataset(2 sequences, 2 classes, lengths 1-2, page (2 categories), seconds (number))
         """
-        sequences, labels = as_list(sequences), as_list(labels, "labels")
-        if len(sequences) != len(labels):
+        sequences = as_list(sequences)
+        known_classes = None if classes is None else as_list(classes, "classes")
+        classes, indices = (
+            index_label_sets(labels, known_classes)
+            if multi_label
+            else index_labels(as_list(labels, "labels"), known_classes)
+        )
+        if len(sequences) != len(indices):
             raise InvalidDataError(
-                f"labels must be as many as sequences; got {len(labels)} labels for {len(sequences)} sequences. "
+                f"labels must be as many as sequences; got {len(indices)} labels for {len(sequences)} sequences. "
                 "Give each sequence one label."
             )
         if not sequences:
             raise InvalidDataError(
                 "a dataset must hold at least one sequence; got none. Check where the data come from."
             )
-        classes, indices = index_labels(labels, None if classes is None else as_list(classes, "classes"))
         names, kinds, known = check_fields(fields)
         read = read_sequences(sequences, channels_first=channels_first, names=names)
         if check_choice("trailing_missing", trailing_missing, ("keep", "end")) == "end":
@@ -208,6 +218,67 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         )
         store, known_of_context = add_context(store, context, context_fields)
         return cls(store, indices, classes, vocabulary, channels_first, fields=known, context_fields=known_of_context)
+
+    @classmethod
+    def from_events(
+        cls,
+        table: Any,
+        *,
+        by: str,
+        label: str,
+        order: str | None = None,
+        fields: Sequence[str] | Mapping[str, FieldKind] | Fields | None = None,
+        context: Sequence[str] | None = None,
+        context_fields: Sequence[str] | Mapping[str, FieldKind] | Fields | None = None,
+        classes: Sequence[Any] | None = None,
+        allow_missing: bool = False,
+    ) -> Self:
+        """Encode one long table of events, a row for each.
+
+        Args:
+            table: A frame of pandas, polars or pyarrow, a mapping of columns, or the path of a CSV, TSV, JSON lines or
+                Parquet file.
+            by: The column that says what an event belongs to, such as a customer: each is a sequence.
+            label: The column of the label, which is the same for all events of a sequence.
+            order: The column of numbers or times by which the events of a sequence are sorted. Where it holds times,
+                each record gets a field `"gap"`: the logarithm of 1 and the seconds since the event before.
+            fields: The columns that make up a record, as for `from_sequences`; None takes all others. Test data take
+                the `fields` of the training data.
+            context: Columns of facts that are the same for all events of a sequence.
+            context_fields: As for `from_sequences`.
+            classes: As for `from_sequences`.
+            allow_missing: As for `from_sequences`.
+
+        Raises:
+            InvalidDataError: A column is missing; a label or a fact is not the same for all events of a sequence; or as
+                `from_sequences`.
+            FileFormatError: The file cannot be read.
+
+        Example:
+            >>> table = {
+            ...     "customer": ["ann", "bob", "ann", "bob"],
+            ...     "time": ["2024-05-01", "2024-05-01", "2024-05-03", "2024-05-02"],
+            ...     "amount": [10.0, 3.5, 12.0, 4.0],
+            ...     "shop": ["books", "food", "books", "food"],
+            ...     "churned": ["yes", "no", "yes", "no"],
+            ... }
+            >>> SequenceDataset.from_events(table, by="customer", order="time", label="churned")
+            SequenceDataset(2 sequences, 2 classes, lengths 2-2, amount (number), shop (2 categories), gap (number))
+        """
+        names, _, _ = check_fields(fields)
+        events = read_events(table, by=by, order=order, fields=names, context=context, label=label)
+        if isinstance(fields, Mapping) and GAP not in fields and GAP in events.sequences[0].columns:
+            fields = {**fields, GAP: "number"}
+        assert events.labels is not None
+        return cls.from_sequences(
+            events.sequences,
+            events.labels,
+            fields=fields,
+            context=events.context,
+            context_fields=context_fields,
+            classes=classes,
+            allow_missing=allow_missing,
+        )
 
     @classmethod
     def write(
@@ -304,8 +375,13 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
 
     @property
     def labels(self) -> Tensor:
-        """The class indices: int64 of shape (len,)."""
+        """The class indices: int64 of shape (len,); or 0 and 1 for each class, (len, C), where `multi_label`."""
         return self.compact_labels.long()
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a sequence may have several labels."""
+        return self.compact_labels.ndim == 2
 
     @property
     def lengths(self) -> Tensor:
@@ -326,6 +402,12 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             array([0, 1, 0])
         """
         return duplicate_groups(self.sequences)
+
+    @property
+    def answers(self) -> Groups:
+        """A number for what each sequence is labelled with: its class index, or that of its set of labels, (len,)."""
+        labels = self.labels.numpy()
+        return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1) if self.multi_label else labels
 
     @cached_property
     def fingerprint(self) -> str:
@@ -369,10 +451,14 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         if type(index) is not int and is_several(index):
             return self.subset(index)
         place = read_index(index, len(self))
-        sequence, label = self.sequences[place], int(self.compact_labels[place])
+        sequence, label = self.sequences[place], self._label(place)
         if self.sequences.context is not None:  # the third part of a sample, which collate functions take too
             return sequence, label, self.sequences.context[place]  # type: ignore[return-value]
         return sequence, label
+
+    def _label(self, place: int) -> Any:
+        """Return the class index of a sequence; 0 and 1 for each class, (C,), where there may be several."""
+        return self.compact_labels[place].long() if self.multi_label else int(self.compact_labels[place])
 
     def __iter__(self) -> Iterator[tuple[Tensor, int]]:
         return (self[index] for index in range(len(self)))
@@ -447,7 +533,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             >>> len(SequenceDataset.from_pairs(pairs).drop_duplicates())
             3
         """
-        pairs = self.groups * len(self.classes) + self.labels.numpy()
+        pairs = self.groups * (int(self.answers.max()) + 1) + self.answers
         _, firsts = np.unique(pairs, return_index=True)
         return self.subset(np.sort(firsts))
 
@@ -581,7 +667,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         if groups is not None:
             numbers = join_groups(numbers, read_groups(groups, len(self)))
         left, parts = members(numbers), []
-        strata = self.labels.tolist() if stratify else [0] * len(self)
+        strata: list[tuple[int, ...]] = self._strata() if stratify else [(0,)] * len(self)
         for name in reversed(wanted):
             chosen = choose_groups(left, strata, wanted[name], seed)
             parts.append(chosen)
@@ -592,8 +678,14 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         self._refuse_empty_parts(parts, sizes, len(members(numbers)), strata)
         return [torch.tensor(part, dtype=torch.int64) for part in parts]
 
+    def _strata(self) -> list[tuple[int, ...]]:
+        """Return what each sequence has a share of: its class; or all sequences, and each of its labels."""
+        if not self.multi_label:
+            return [(label,) for label in self.labels.tolist()]
+        return [(ALL, *map(int, np.flatnonzero(row))) for row in self.compact_labels.numpy()]
+
     def _refuse_empty_parts(
-        self, parts: list[list[int]], sizes: dict[str, float], distinct: int, strata: list[int]
+        self, parts: list[list[int]], sizes: dict[str, float], distinct: int, strata: list[tuple[int, ...]]
     ) -> None:
         sides = ["training", *(name.removesuffix("_size") for name in sizes)]
         for side, part in zip(sides, parts, strict=True):
@@ -602,7 +694,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
                 raise InvalidArgumentError(
                     f"{name} must leave something on all sides; got {sizes[name]!r}, which leaves the {side} side of "
                     f"{len(self)} samples empty (distinct: {distinct}; the largest of {len(self.classes)} classes has "
-                    f"{max(Counter(strata).values())}). Choose another size, or stratify=False."
+                    f"{max(Counter(one[-1] for one in strata).values())}). Choose another size, or stratify=False."
                 )
 
     def __repr__(self) -> str:

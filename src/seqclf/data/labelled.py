@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from seqclf.data.ragged import Ragged
+from seqclf.fields import Fields
 from seqclf.vocabulary import Vocabulary
 
 
@@ -19,7 +20,17 @@ class LabelledSequences(Protocol):
 
     @property
     def labels(self) -> Tensor:
-        """The class index of each, (n,)."""
+        """The class index of each, (n,); or 0 and 1 for each class, (n, C)."""
+        ...
+
+    @property
+    def answers(self) -> Any:
+        """A number for what each is labelled with, an array (n,)."""
+        ...
+
+    @property
+    def fields(self) -> Fields | None:
+        """What the columns of records are; None for others."""
         ...
 
     @property

@@ -163,15 +163,15 @@ def build_report(dataset: LabelledSequences, other: LabelledSequences | None) ->
     """Examine `dataset`, and how much of `other` occurs in it."""
     if len(dataset) == 0:
         raise InvalidDataError("dataset must hold at least one sequence; got none. Check where the data come from.")
-    labels, groups = dataset.labels.numpy(), dataset.groups
+    labels, groups = dataset.answers, dataset.groups
     num_groups = int(groups.max()) + 1
     # One row for each pair of a different sequence and a label that it has; there are no more than sequences.
-    pairs, counts = np.unique(groups * len(dataset.classes) + labels, return_counts=True)
-    of_pair, label_of_pair = pairs // len(dataset.classes), pairs % len(dataset.classes)
+    base = int(labels.max()) + 1
+    pairs, counts = np.unique(groups * base + labels, return_counts=True)
+    of_pair = pairs // base
     most = np.zeros(num_groups, np.int64)
     np.maximum.at(most, of_pair, counts)
-    class_counts = np.bincount(labels, minlength=len(dataset.classes))
-    class_distinct = np.bincount(label_of_pair, minlength=len(dataset.classes))
+    class_counts, class_distinct = _count_classes(dataset, groups * base + labels)
     values = dataset.sequences.values.numpy()
     unknown = values == 1 if dataset.vocabulary is not None else np.zeros(len(values), dtype=bool)
     missing = np.isnan(values) if dataset.input_size is not None else np.zeros((len(values), 1), dtype=bool)
@@ -188,7 +188,7 @@ def build_report(dataset: LabelledSequences, other: LabelledSequences | None) ->
         ceiling=float(most.sum() / len(dataset)),
         class_counts=dict(zip(dataset.classes, class_counts.tolist(), strict=True)),
         class_distinct=dict(zip(dataset.classes, class_distinct.tolist(), strict=True)),
-        majority=float(class_counts.max() / len(dataset)),
+        majority=float(np.bincount(labels).max() / len(dataset)),
         steps=int(lengths.sum()),
         unknown_steps=int(unknown.sum()),
         unknown_sequences=len(np.unique(owners[unknown])),
@@ -203,6 +203,14 @@ def build_report(dataset: LabelledSequences, other: LabelledSequences | None) ->
     )
 
 
+def _count_classes(dataset: LabelledSequences, pairs: Counts) -> tuple[Counts, Counts]:
+    """Return how many sequences each class has, and how many distinct ones, (C,) each."""
+    _, firsts = np.unique(pairs, return_index=True)
+    labels, count = dataset.labels.numpy(), len(dataset.classes)
+    found = [one.sum(0) if one.ndim == 2 else np.bincount(one, minlength=count) for one in (labels, labels[firsts])]
+    return found[0], found[1]
+
+
 def _tokenizer_name(vocabulary: Vocabulary | None) -> str | None:
     return None if vocabulary is None or vocabulary.tokenizer is None else vocabulary.tokenizer.name
 
@@ -210,7 +218,9 @@ def _tokenizer_name(vocabulary: Vocabulary | None) -> str | None:
 def _linear_accuracy(dataset: LabelledSequences, other: LabelledSequences) -> float | None:
     if not len(other):
         return None
-    return float((linear_probabilities(dataset, other).argmax(1) == other.labels.numpy()).mean())
+    probabilities, labels = linear_probabilities(dataset, other), other.labels.numpy()
+    hits = ((probabilities >= 0.5) == labels).all(1) if labels.ndim == 2 else probabilities.argmax(1) == labels
+    return float(hits.mean())
 
 
 def _leakage(dataset: LabelledSequences, other: LabelledSequences) -> Leakage:
@@ -219,6 +229,7 @@ def _leakage(dataset: LabelledSequences, other: LabelledSequences) -> Leakage:
             f"other must be a SequenceDataset; got {type(other).__name__}. Make it with from_pairs."
         )
     fits = dataset.vocabulary == other.vocabulary and dataset.input_size == other.input_size
+    fits = fits and dataset.fields == other.fields and dataset.labels.ndim == other.labels.ndim
     if not fits or dataset.classes != other.classes:
         raise InvalidArgumentError(
             f"other must be encoded like this dataset; got {other!r} beside {dataset!r}. "
@@ -226,7 +237,9 @@ def _leakage(dataset: LabelledSequences, other: LabelledSequences) -> Leakage:
         )
     both: Ragged = concatenate(dataset.sequences, other.sequences)
     groups = duplicate_groups(both)
-    pairs = groups * len(dataset.classes) + np.concatenate([dataset.labels.numpy(), other.labels.numpy()])
+    labels = np.concatenate([dataset.labels.numpy(), other.labels.numpy()])
+    answers = np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
+    pairs = groups * (int(answers.max()) + 1) + answers
     own = len(dataset)
     return Leakage(
         n=len(other),

@@ -9,6 +9,8 @@ from seqclf.reading.plain import plain
 
 Group = list[int]
 
+ALL = -1  # the stratum of all members, beside those of their labels, where each may have several
+
 
 def check_size(name: str, size: float, count: int) -> int:
     """Return how many of `count` samples are meant by a part or a number; raise where that is none, or all."""
@@ -22,7 +24,7 @@ def check_size(name: str, size: float, count: int) -> int:
     )
 
 
-def choose_groups(groups: list[Group], strata: list[int], wanted: int, seed: int) -> list[int]:
+def choose_groups(groups: list[Group], strata: list[tuple[int, ...]], wanted: int, seed: int) -> list[int]:
     """Choose whole groups that have `wanted` members together, and of every stratum about its share.
 
     Groups are visited in random order, and each goes to the side where it brings the counts of its strata nearer to
@@ -31,7 +33,7 @@ def choose_groups(groups: list[Group], strata: list[int], wanted: int, seed: int
 
     Args:
         groups: The members of each group.
-        strata: The stratum (class) of each member.
+        strata: The stratum (class) of each member; or `ALL`, and each of its labels.
         wanted: How many members to choose.
         seed: The seed of the order in which the groups are visited.
 
@@ -50,11 +52,14 @@ def choose_groups(groups: list[Group], strata: list[int], wanted: int, seed: int
 class _Choice:
     """Which groups are chosen, and what is still missing of each stratum."""
 
-    def __init__(self, groups: list[Group], strata: list[int], wanted: int) -> None:
+    def __init__(self, groups: list[Group], strata: list[tuple[int, ...]], wanted: int) -> None:
         self.groups, self.chosen = groups, [False] * len(groups)
-        self.counts = [Counter(strata[member] for member in group) for group in groups]
-        self.left = Counter(strata[member] for group in groups for member in group)  # of each, those not chosen
-        self.missing = share_out(self.left, wanted)
+        self.counts = [Counter(one for member in group for one in strata[member]) for group in groups]
+        self.left: Counter[int] = Counter()  # of each, those not chosen
+        for counts in self.counts:
+            self.left.update(counts)
+        self.has_several = ALL in self.left
+        self.missing = share_of_each(self.left, wanted) if self.has_several else share_out(self.left, wanted)
 
     def gain(self, number: int) -> int:
         """Return by how much moving a group lowers the distance from the wanted counts."""
@@ -67,7 +72,7 @@ class _Choice:
 
     def nears_size(self, number: int) -> bool:
         """Tell whether moving a group brings the size nearer, without going past it."""
-        lacking = self._sign(number) * sum(self.missing.values())
+        lacking = self._sign(number) * (self.missing[ALL] if self.has_several else sum(self.missing.values()))
         return len(self.groups[number]) <= lacking
 
     def move(self, number: int) -> bool:
@@ -80,6 +85,12 @@ class _Choice:
 
     def _sign(self, number: int) -> int:
         return -1 if self.chosen[number] else 1
+
+
+def share_of_each(counts: Counter[int], wanted: int) -> dict[int, int]:
+    """Return how many of each label are its share of `wanted` members, who may have several; never all of it."""
+    part = wanted / counts[ALL]
+    return {one: wanted if one == ALL else min(round(part * count), count - 1) for one, count in counts.items()}
 
 
 def share_out(counts: Counter[int], wanted: int) -> dict[int, int]:

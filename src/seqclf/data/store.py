@@ -94,6 +94,8 @@ class StoreWriter:
     def append(self, sequences: Ragged, labels: Tensor, classes: Sequence[Any], vocabulary: Vocabulary | None) -> None:
         """Append encoded sequences and the indices of their labels; the chunk may have a vocabulary of its own."""
         progress = self.progress
+        if labels.ndim == 2:
+            raise InvalidArgumentError("multi_label must be False in a folder, which holds one label each; got True.")
         self._check_kind(sequences, vocabulary)
         for label in classes:
             to_json(label, "labels")  # raises where a file could not hold it

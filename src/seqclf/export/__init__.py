@@ -91,6 +91,8 @@ def _metadata(model: RNNClassifier) -> dict[str, Any]:
         "symbols": None if vocabulary is None else list(vocabulary.symbols),
         "is_text": vocabulary is not None and vocabulary.is_text,
         "strict": vocabulary is not None and vocabulary.strict,
+        "multi_label": model.multi_label,
+        "thresholds": model.thresholds.tolist() if model.multi_label else None,
         "fields": description["fields"],
         "context_fields": description["context_fields"],
         "tokenizer": None if vocabulary is None or vocabulary.tokenizer is None else vocabulary.tokenizer.to_dict(),

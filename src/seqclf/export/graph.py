@@ -76,7 +76,10 @@ def build_model(model: RNNClassifier, metadata: dict[str, str]) -> ModelProto:
     if model.context_logits is not None:
         logits = nodes.add("Add", logits, _add_context(nodes, model.context_logits))
     nodes.nodes.append(helper.make_node("Identity", [logits], ["logits"]))
-    nodes.nodes.append(helper.make_node("Softmax", [logits], ["probabilities"], axis=1))
+    if model.multi_label:
+        nodes.nodes.append(helper.make_node("Sigmoid", [logits], ["probabilities"]))
+    else:
+        nodes.nodes.append(helper.make_node("Softmax", [logits], ["probabilities"], axis=1))
     nodes.keep_only({"logits", "probabilities"})
     floats, width = TensorProto.FLOAT, [] if model.input_size is None else [model.input_size]
     graph = helper.make_graph(

@@ -127,7 +127,10 @@ def add_context(model: RNNClassifier, logits: Tensor, sequences: Ragged, indices
     return found
 
 
-def probabilities_of(logits: Floats) -> Floats:
-    """Return probabilities (..., C); the same bits for a row whatever stands beside it."""
+def probabilities_of(model: RNNClassifier, logits: Floats) -> Floats:
+    """Return probabilities (..., C), each for itself where there may be several labels; the same bits in any batch."""
+    if model.multi_label:  # the sigmoid, as the softmax of a logit beside 0
+        pairs = np.stack([logits.reshape(-1), np.zeros(logits.size, logits.dtype)], axis=1)
+        return softmax_(pairs)[:, 0].reshape(logits.shape)
     flat = np.array(logits.reshape(-1, logits.shape[-1]), order="C")
     return softmax_(flat).reshape(logits.shape)

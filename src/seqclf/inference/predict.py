@@ -56,7 +56,8 @@ def predict(
 
     Returns:
         As many labels as there are sequences: those of `model.classes`, or class indices where the model has none. An
-        empty sequence gets None where the model's `empty` is `"skip"`.
+        empty sequence gets None where the model's `empty` is `"skip"`. A model of several labels gives tuples of those
+        whose probability reaches its `thresholds`, in the order of the classes.
 
     Raises:
         InvalidDataError: A sequence is empty or does not fit the model; the message gives its index.
@@ -74,11 +75,11 @@ def predict(
     check_int("batch_size", batch_size)
     alone = _logits_of_lone_text(model, sequences)
     if alone is not None:
-        return name_classes(model, alone.argmax(1))
+        return name_classes(model, answers_of(model, alone))
     store = encode_for(model, sequences, context)
-    best = np.zeros(len(store), np.int64)
+    best = np.zeros((len(store), model.num_classes) if model.multi_label else len(store), np.int64)
     for indices, _, logits in run_batches(model, store, batch_size, answered(model, store)):
-        best[indices] = logits.argmax(1)  # at once, as all logits together may be large
+        best[indices] = answers_of(model, logits)  # at once, as all logits together may be large
     return labels_of(model, store, best)
 
 
@@ -90,6 +91,8 @@ def predict_proba(
     batch_size: int = 256,
 ) -> npt.NDArray[np.floating[Any]]:
     """Return the probability of each class for each sequence: shape (n, C), in order, columns as `model.classes`.
+
+    They sum to 1, but for a model of several labels, each of which has a probability of its own.
 
     An empty sequence gets NaN where the model's `empty` is `"skip"`.
 
@@ -113,8 +116,8 @@ def predict_proba(
     check_int("batch_size", batch_size)
     alone = _logits_of_lone_text(model, sequences)
     if alone is not None:
-        return probabilities_of(alone)
-    return probabilities_of(compute_logits(model, encode_for(model, sequences, context), batch_size))
+        return probabilities_of(model, alone)
+    return probabilities_of(model, compute_logits(model, encode_for(model, sequences, context), batch_size))
 
 
 def predict_prefixes(
@@ -152,7 +155,7 @@ def predict_prefixes(
     curves: list[npt.NDArray[np.floating[Any]]] = [np.empty((0, model.num_classes), np.float32)] * len(store)
     present = np.flatnonzero(store.sizes.numpy())  # an empty sequence has no prefix
     for indices, lengths, logits in run_batches(model, store, batch_size, present, prefixes=True):
-        probabilities = probabilities_of(logits)
+        probabilities = probabilities_of(model, logits)
         for row, (index, length) in enumerate(zip(indices.tolist(), lengths.tolist(), strict=True)):
             curves[index] = probabilities[row, :length]
     return curves
@@ -166,8 +169,19 @@ def _logits_of_lone_text(model: RNNClassifier, sequences: Any) -> Floats | None:
     return None if logits is None else logits[None]
 
 
+def answers_of(model: RNNClassifier, logits: Floats) -> npt.NDArray[np.int64]:
+    """Return the most probable class of logits (n, C), (n,); or 0 and 1 for each class, (n, C)."""
+    if not model.multi_label:
+        best: npt.NDArray[np.int64] = logits.argmax(1)
+        return best
+    return (probabilities_of(model, logits) >= model.thresholds.cpu().numpy()).astype(np.int64)
+
+
 def name_classes(model: RNNClassifier, best: npt.NDArray[np.int64]) -> list[Any]:
-    """Return the labels of class indices."""
+    """Return the labels of class indices; tuples of them where there may be several."""
+    if model.multi_label:
+        classes = range(model.num_classes) if model.classes is None else model.classes
+        return [tuple(classes[place] for place in np.flatnonzero(row)) for row in best]
     return best.tolist() if model.classes is None else [model.classes[index] for index in best.tolist()]
 
 
@@ -273,6 +287,11 @@ def admit(name: str, model: RNNClassifier, dataset: SequenceDataset) -> Sequence
 
 def check_labels(model: RNNClassifier, dataset: SequenceDataset) -> None:
     """Raise unless the classes of `dataset` are the model's."""
+    if dataset.multi_label != model.multi_label:
+        raise InvalidDataError(
+            f"dataset must have multi_label={model.multi_label}, as the model; got {dataset.multi_label}. Make the "
+            "model with RNNClassifier.for_dataset(train)."
+        )
     if len(dataset.classes) != model.num_classes or (model.classes is not None and dataset.classes != model.classes):
         known = model.classes if model.classes is not None else f"{model.num_classes} classes"
         raise InvalidDataError(

@@ -20,7 +20,7 @@ from seqclf.inference.logits import (
     pack,
     probabilities_of,
 )
-from seqclf.inference.predict import check_encodes, encode_for, labels_of
+from seqclf.inference.predict import answers_of, check_encodes, encode_for, labels_of, name_classes
 from seqclf.models.classifier import RNNClassifier, check_is_model
 
 __all__ = ["Predictor"]
@@ -76,13 +76,12 @@ class Predictor:
         logits = self._logits(sequence, context)
         if self._model.empty == "skip" and np.isnan(logits).all() and not len(self._encode(sequence, context).values):
             return None
-        best = int(logits.argmax())
-        return best if self._model.classes is None else self._model.classes[best]
+        return name_classes(self._model, answers_of(self._model, logits[None]))[0]
 
     def predict_proba(self, sequence: Any, *, context: Any = None) -> Probabilities:
         """Return the probability of each class for one sequence, (C,); otherwise as the function `predict_proba`."""
         logits = self._logits(sequence, context)
-        probabilities: Probabilities = probabilities_of(logits[None])[0]
+        probabilities: Probabilities = probabilities_of(self._model, logits[None])[0]
         return probabilities
 
     def predict_iter(self, sequences: Iterable[Any], *, chunk_size: int = 4096) -> Iterator[Any]:
@@ -97,12 +96,12 @@ class Predictor:
             InvalidArgumentError: `chunk_size` is not a number from 1 up.
         """
         for store, logits in self._chunks(sequences, chunk_size):
-            yield from labels_of(self._model, store, logits.argmax(1))
+            yield from labels_of(self._model, store, answers_of(self._model, logits))
 
     def predict_proba_iter(self, sequences: Iterable[Any], *, chunk_size: int = 4096) -> Iterator[Probabilities]:
         """Yield the probabilities (C,) of each sequence of a stream, in order; otherwise as `predict_iter`."""
         for _, logits in self._chunks(sequences, chunk_size):
-            yield from probabilities_of(logits)
+            yield from probabilities_of(self._model, logits)
 
     def _chunks(self, sequences: Iterable[Any], chunk_size: int) -> Iterator[tuple[Ragged, Floats]]:
         check_int("chunk_size", chunk_size)
@@ -120,16 +119,18 @@ class Predictor:
 
     def _logits(self, sequence: Any, context: Any) -> Floats:
         """Return the logits (C,) of one sequence."""
-        logits = None if context is not None else logits_of_tokens(self._model, self._packed, sequence)
-        if logits is not None:
-            return logits
+        alone = None if context is not None else logits_of_tokens(self._model, self._packed, sequence)
+        if alone is not None:
+            return alone
+        logits: Floats
         store = self._encode(sequence, context)
         if self._packed is None or not len(store.values):  # an empty one is refused, skipped or taken for zeros
-            return compute_logits(self._model, store, 1)[0]
+            logits = compute_logits(self._model, store, 1)[0]
+            return logits
         first = np.zeros(1, np.int64)
-        logits = self._packed.run(native_batch(self._model, store, first))
-        found: Floats = add_context(self._model, logits, store, first)
-        return found[0]  # type: ignore[no-any-return]
+        answer = self._packed.run(native_batch(self._model, store, first))
+        logits = add_context(self._model, answer, store, first)[0]
+        return logits
 
     def __repr__(self) -> str:
         return f"Predictor({self._model.num_classes} classes, {'compiled' if self._packed else 'by forward calls'})"

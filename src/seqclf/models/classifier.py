@@ -122,6 +122,8 @@ class RNNClassifier(nn.Module):
             (B, T, F) in any case. `for_dataset` takes it over from the dataset.
         empty: What to do with sequences without a step: `"error"` refuses them; `"zero"` classifies a vector of zeros
             in place of the pooled states; `"skip"` leaves them out of training and measuring, and predicts None.
+        multi_label: Whether a sequence may have several labels: `fit` then minimises binary cross-entropy, and
+            `predict` gives tuples of those labels whose probability reaches `thresholds`, which `calibrate` chooses.
         fields: What the columns of records are, `dataset.fields`: numbers are read as features, categories as vectors
             of `embedding_dim`, or of fewer features where they have fewer ids. `input_size` is then their number.
         context_fields: What facts about whole sequences are, `dataset.context_fields`, which add to the logits.
@@ -151,6 +153,7 @@ class RNNClassifier(nn.Module):
     """
 
     symbol_counts: Tensor | None
+    thresholds: Tensor
 
     def __init__(
         self,
@@ -181,6 +184,7 @@ class RNNClassifier(nn.Module):
         missing: MissingPolicy = "error",
         channels_first: bool = False,
         empty: EmptyPolicy = "error",
+        multi_label: bool = False,
         fields: Fields | None = None,
         context_fields: Fields | None = None,
         vocabulary: Vocabulary | None = None,
@@ -216,6 +220,10 @@ class RNNClassifier(nn.Module):
         self.ngram_dropout = check_probability("ngram_dropout", ngram_dropout)
         self.num_ngrams = check_int("num_ngrams", num_ngrams, minimum=0)
         refuse_odds(vars(self))
+        self.multi_label = bool(multi_label)
+        self.register_buffer(
+            "thresholds", torch.full((self.num_classes,), 0.5, dtype=torch.float64) if self.multi_label else None
+        )
         self.fields, self.context_fields = check_model_fields(fields, context_fields, self.input_size)
         self.vocabulary = check_vocabulary(vocabulary, self.vocab_size)
         self.classes = check_classes(classes, self.num_classes)
@@ -317,6 +325,7 @@ class RNNClassifier(nn.Module):
             len(dataset.classes),
             vocab_size=None if dataset.vocabulary is None else len(dataset.vocabulary),
             input_size=dataset.input_size,
+            multi_label=dataset.multi_label,
             fields=dataset.fields,
             context_fields=dataset.context_fields,
             vocabulary=dataset.vocabulary,

@@ -75,6 +75,8 @@ class Stream:
         logits = self._advance(given) if self._native is None else self._native.push(given)
         logits = logits if self._added is None else logits + self._added
         self.length += 1
+        if model.multi_label:  # the sigmoid, as the softmax of a logit beside 0
+            return softmax_(np.stack([logits, np.zeros_like(logits)], axis=1))[:, 0]
         probabilities: npt.NDArray[np.floating[Any]] = softmax_(logits[None])[0]
         return probabilities
 

@@ -68,9 +68,15 @@ def plot_lengths(dataset: SequenceDataset, *, title: str = "") -> "Figure":
 def _by_class(dataset: SequenceDataset) -> list[tuple[str, Counts]]:
     """Return the name and the lengths of each class that has any, the shortest first; of many classes the largest."""
     lengths, labels = dataset.lengths.numpy(), dataset.labels.numpy()
-    counts = np.bincount(labels, minlength=len(dataset.classes))
+    counts = np.bincount(labels, minlength=len(dataset.classes)) if labels.ndim == 1 else labels.sum(0)
     shown = [index for index in np.argsort(-counts, kind="stable")[:_MOST_CLASSES] if counts[index]]
-    own = [(f"{plain_text(dataset.classes[index])} ({counts[index]:,})", lengths[labels == index]) for index in shown]
+    own = [
+        (
+            f"{plain_text(dataset.classes[index])} ({counts[index]:,})",
+            lengths[labels == index if labels.ndim == 1 else labels[:, index] == 1],
+        )
+        for index in shown
+    ]
     return sorted(own, key=lambda pair: float(np.median(pair[1])))
 
 

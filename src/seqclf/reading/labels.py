@@ -55,6 +55,72 @@ def index_labels(labels: list[Any], classes: Sequence[Any] | None) -> tuple[tupl
     return classes, torch.tensor(numbers)
 
 
+def index_label_sets(labels: Any, classes: Sequence[Any] | None) -> tuple[tuple[Any, ...], Tensor]:
+    """Return the classes, and which of them each sequence has: uint8 (n, C), 1 for those.
+
+    Args:
+        labels: For each sequence a list, tuple or set of labels, which may be empty; or rows of 0 and 1, an array
+            (n, C) or a frame, whose columns are then the classes.
+        classes: The labels that may occur; None takes those that do, sorted, or the columns.
+
+    Raises:
+        InvalidDataError: A sequence has a single label in place of a collection; or as `index_labels`.
+    """
+    rows, named = _as_rows(labels)
+    if rows is not None:
+        classes = tuple(named or range(rows.shape[1])) if classes is None else tuple(map(plain, classes))
+        if len(classes) != rows.shape[1]:
+            raise InvalidDataError(
+                f"labels must have a column for each of the {len(classes)} classes; got {rows.shape[1]}. Pass classes "
+                "in the order of the columns."
+            )
+        return index_labels(list(classes), classes)[0], torch.from_numpy(rows)
+    sets = [_as_set(one, index) for index, one in enumerate(as_list(labels, "label sets"))]
+    flat = [label for one in sets for label in one]
+    if not flat and classes is None:
+        raise InvalidDataError("labels must name one class at least; got empty collections alone. Pass classes.")
+    found, numbers = index_labels(flat, classes)
+    owners = np.repeat(np.arange(len(sets)), [len(one) for one in sets])
+    indicators = np.zeros((len(sets), len(found)), np.uint8)
+    indicators[owners, numbers.numpy().astype(np.int64)] = 1
+    return found, torch.from_numpy(indicators)
+
+
+def _as_rows(labels: Any) -> tuple[npt.NDArray[np.uint8] | None, list[Any] | None]:
+    """Return rows of 0 and 1, and the names of the columns where there are any; None where labels are no such rows."""
+    named = None
+    if hasattr(labels, "columns") and hasattr(labels, "to_numpy"):
+        named, labels = [plain(name) for name in labels.columns], labels.to_numpy()
+    if isinstance(labels, Tensor):
+        labels = labels.detach().cpu().numpy()
+    if isinstance(labels, list) and len({len(one) for one in labels if isinstance(one, list | tuple)}) == 1:
+        first = labels[0]
+        is_rows = isinstance(first, list) and len(first) > 1 and all(isinstance(one, list) for one in labels)
+        is_rows = is_rows and {type(value) for one in labels for value in one} <= {int, bool}
+        if is_rows and any(len(set(one)) < len(one) for one in labels):  # as labels in a collection differ
+            labels = np.array(labels)
+    if not isinstance(labels, np.ndarray) or labels.ndim != 2 or labels.dtype.kind not in "biuf":
+        return None, None
+    wrong = np.argwhere((labels != 0) & (labels != 1))
+    if len(wrong):
+        index, column = wrong[0].tolist()
+        raise InvalidDataError(
+            f"rows of labels must hold 0 and 1; got {labels[index, column]} (sequence {index}, column {column})."
+        )
+    return labels.astype(np.uint8), named
+
+
+def _as_set(labels: Any, index: int) -> list[Any]:
+    if isinstance(labels, np.ndarray) and labels.ndim == 1:
+        return list(labels.tolist())
+    if not isinstance(labels, list | tuple | set | frozenset):
+        raise InvalidDataError(
+            f"labels must be a list, tuple or set for each sequence, as multi_label is True; got {labels!r:.60} "
+            f"(sequence {index}). Put it into a list, or leave multi_label out."
+        )
+    return list(labels)
+
+
 def read_groups(groups: Any, count: int) -> npt.NDArray[np.int64]:
     """Return a number for what each of `count` sequences comes from, the same for equal ones.
 
@@ -105,7 +171,8 @@ def _refuse_kind(label: Any, index: int) -> None:
         hash(label)
     except TypeError:
         raise InvalidDataError(
-            f"labels must be hashable; got {type(label).__name__} (sequence {index}). Use strings or integers."
+            f"labels must be hashable; got {type(label).__name__} (sequence {index}). Use strings or integers; where a "
+            "sequence may have several labels, pass multi_label=True."
         ) from None
     raise InvalidDataError(
         f"labels must be strings, numbers, bytes, dates, or tuples of these, which files can hold; got {label!r:.80} "

@@ -64,7 +64,7 @@ class Table:
 
 def is_record_sequence(item: Any, names: Sequence[str] | None) -> bool:
     """Tell whether a sequence is one of records: columns, a frame, or a list of mappings or of tuples with names."""
-    if isinstance(item, Mapping) or hasattr(item, "columns") or hasattr(item, "column_names"):
+    if isinstance(item, Records | Mapping) or hasattr(item, "columns") or hasattr(item, "column_names"):
         return True
     if isinstance(item, np.ndarray) and item.dtype.names is not None:
         return True
@@ -91,6 +91,10 @@ def read_records(item: Any, index: int, names: Sequence[str] | None) -> Records:
     """
     if isinstance(item, list | tuple):
         return _read_rows(list(item), index, names)
+    if isinstance(item, Records):
+        _check_names(item.columns, names, index)
+        kept = item.columns if names is None else {name: item.columns[name] for name in names}
+        return Records(kept, len(item))
     columns = {str(name): as_column(item[name]) for name in _names_of(item)}
     _check_names(columns, names, index)
     wanted = list(columns) if names is None else names

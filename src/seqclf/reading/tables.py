@@ -2,11 +2,13 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from seqclf.errors import FileFormatError, InvalidArgumentError, MissingDependencyError, did_you_mean
 from seqclf.files import PathLike, as_path
@@ -77,6 +79,134 @@ def read_table(
     return ((value, kind) for value, kind, _ in table.rows())
 
 
+def read_columns(path: Path, names: Sequence[str] | None) -> dict[str, Any]:
+    """Read whole columns of a table; those of text files become numbers where all values are such, else strings.
+
+    Args:
+        path: A file, as for `read_table`.
+        names: The columns that are wanted; None takes all.
+
+    Raises:
+        FileFormatError: As `read_table`.
+        InvalidArgumentError: As `read_table`.
+    """
+    kind = kind_of_file(path)
+    if kind == ".parquet":
+        columns = _parquet_columns(path, names)
+    elif kind in {".jsonl", ".ndjson"}:
+        columns = _json_columns(path, names)
+    else:
+        columns = {name: _numbers_or_texts(values) for name, values in _csv_columns(path, kind, names).items()}
+    if not columns or not len(next(iter(columns.values()))):
+        raise FileFormatError(f"table must have a row at least; got none in {path}.")
+    return columns
+
+
+def _csv_columns(path: Path, kind: str, names: Sequence[str] | None) -> dict[str, list[str]]:
+    with open_text(path) as file:
+        lines = lines_of(file, path)
+        first = next(lines, "")
+        delimiter = "\t" if kind == ".tsv" else max(_DELIMITERS, key=first.count)
+        rows = csv.reader(chain([first] if first else [], lines), delimiter=delimiter, strict=True)
+        try:
+            header = next(rows, [])
+            wanted = header if names is None else list(dict.fromkeys(names))
+            places = [_find(name, header, path, delimiter) for name in wanted]
+            found: list[list[str]] = [[] for _ in wanted]
+            for row in rows:
+                if len(row) != len(header):
+                    if not row:
+                        continue
+                    raise FileFormatError(
+                        f"rows must have {len(header)} values, as the first; got {row!r:.80} in {path}, line "
+                        f"{rows.line_num}."
+                    )
+                for column, place in zip(found, places, strict=True):
+                    column.append(row[place])
+        except csv.Error as error:
+            raise FileFormatError(f"table must be CSV; got {error} in {path}, line {rows.line_num}.") from None
+    return dict(zip(wanted, found, strict=True))
+
+
+def _numbers_or_texts(values: list[str]) -> Any:
+    """Return texts as numbers where all are; empty ones are missing."""
+    try:
+        return np.array([value if value.strip() else "nan" for value in values], np.float64)
+    except ValueError:
+        return [value if value.strip() else None for value in values]
+
+
+def _json_columns(path: Path, names: Sequence[str] | None) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {}
+    with open_text(path) as file:
+        for number, line in enumerate(lines_of(file, path), start=1):
+            if not line.strip():
+                continue
+            try:
+                content = json.loads(line)
+                columns = columns or {name: [] for name in (content if names is None else names)}
+                for name, column in columns.items():
+                    column.append(content[name])
+            except (ValueError, RecursionError, TypeError, KeyError) as error:
+                raise FileFormatError(
+                    f"each line must be an object in JSON with {list(columns)}; got {error!s:.80} in {path}, line "
+                    f"{number}."
+                ) from None
+    return columns
+
+
+def _parquet_columns(path: Path, names: Sequence[str] | None) -> dict[str, Any]:
+    pa, pq = import_parquet()
+    try:
+        with pq.ParquetFile(path) as file:
+            known = file.schema_arrow.names
+            for name in names or ():
+                _find(name, known, path)
+            table = file.read(columns=list(known if names is None else dict.fromkeys(names)))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise FileFormatError(f"table must be a whole Parquet file; got {error!s:.200} in {path}.") from None
+    numeric = (pa.types.is_floating, pa.types.is_integer, pa.types.is_timestamp)
+    return {
+        name: table[name].to_numpy()
+        if any(is_kind(table[name].type) for is_kind in numeric) and not table[name].null_count
+        else table[name].to_pylist()
+        for name in table.column_names
+    }
+
+
+def import_parquet() -> tuple[Any, Any]:
+    """Return pyarrow and its module for Parquet files."""
+    try:
+        import pyarrow as pa  # noqa: PLC0415  # optional, so imported where it is needed
+        import pyarrow.parquet as pq  # noqa: PLC0415
+    except ImportError:
+        raise MissingDependencyError(
+            "pyarrow must be installed to read Parquet files; it is not. Run: pip install 'seqclf[parquet]'."
+        ) from None
+    return pa, pq
+
+
+def kind_of_file(path: Path) -> str:
+    """Return the ending of a table's name, without that of gzip.
+
+    Raises:
+        InvalidArgumentError: It is none that is known.
+        FileFormatError: There is no such file.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kind = next(iter(suffixes[-2:-1] if suffixes[-1:] == [".gz"] else suffixes[-1:]), "")
+    readers = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"}
+    if kind not in readers:
+        raise InvalidArgumentError(
+            f"path must end in one of {', '.join(sorted(readers))}, or one of these and .gz; got {path.name!r}. Read "
+            "other kinds with a library that knows them, and pass their columns to SequenceDataset.from_sequences."
+        )
+    if not path.is_file():
+        what = "something else" if path.exists() else "no file"
+        raise FileFormatError(f"table must be a file; got {what} at {path}. Check the path.")
+    return kind
+
+
 @dataclass
 class Table:
     """Two columns of a file, and how it is written; the arguments are those of `read_table`."""
@@ -92,15 +222,6 @@ class Table:
     broken: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        suffixes = [suffix.lower() for suffix in self.path.suffixes]
-        self.kind = next(iter(suffixes[-2:-1] if suffixes[-1:] == [".gz"] else suffixes[-1:]), "")
-        readers = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"}
-        if self.kind not in readers:
-            raise InvalidArgumentError(
-                f"path must end in one of {', '.join(sorted(readers))}, or one of these and .gz; got "
-                f"{self.path.name!r}. Read other kinds with a library that knows them, and pass their columns to "
-                "SequenceDataset.from_sequences."
-            )
         if self.delimiter is not None and (not isinstance(self.delimiter, str) or len(self.delimiter) != 1):
             raise InvalidArgumentError(f"delimiter must be one character; got {self.delimiter!r}.")
         if self.quoting not in {None, "minimal", "none"}:
@@ -109,9 +230,7 @@ class Table:
             if isinstance(column, bool) or not isinstance(column, int if not self.header else str):
                 what = "a name" if self.header else "a number from 0, as there is no line of names (header=False)"
                 raise InvalidArgumentError(f"{name} must be {what}; got {column!r}.")
-        if not self.path.is_file():
-            what = "something else" if self.path.exists() else "no file"
-            raise FileFormatError(f"table must be a file; got {what} at {self.path}. Check the path.")
+        self.kind = kind_of_file(self.path)
 
     def rows(self) -> Iterator[Row]:
         """Yield sequences, labels, and the lines where they stand."""
@@ -217,13 +336,7 @@ class Table:
                 yield content[self.sequence], content[self.label], number
 
     def _parquet(self) -> Iterator[Row]:
-        try:
-            import pyarrow as pa  # noqa: PLC0415  # optional, so imported where it is needed
-            import pyarrow.parquet as pq  # noqa: PLC0415
-        except ImportError:
-            raise MissingDependencyError(
-                "pyarrow must be installed to read Parquet files; it is not. Run: pip install 'seqclf[parquet]'."
-            ) from None
+        pa, pq = import_parquet()
         try:
             with pq.ParquetFile(self.path) as file:
                 names, number = (str(self.sequence), str(self.label)), 0

@@ -53,6 +53,8 @@ class StudyData:
 
 def count_classes(dataset: SequenceDataset) -> tuple[int, ...]:
     """Return how often each class occurs in `dataset`."""
+    if dataset.multi_label:
+        raise InvalidArgumentError("datasets of a study must have one label for each sequence; got several.")
     return tuple(torch.bincount(dataset.labels, minlength=len(dataset.classes)).tolist())
 
 

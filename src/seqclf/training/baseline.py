@@ -5,6 +5,7 @@ import numpy as np
 from seqclf.data.baseline import linear_probabilities
 from seqclf.data.dataset import SequenceDataset
 from seqclf.inference.predict import check_is_dataset
+from seqclf.training.evaluate import evaluation_of_several
 from seqclf.training.evaluation import Evaluation
 
 __all__ = ["linear_baseline"]
@@ -37,6 +38,8 @@ def linear_baseline(train: SequenceDataset, test: SequenceDataset) -> Evaluation
     check_is_dataset("train", train)
     check_is_dataset("test", test)
     probabilities = linear_probabilities(train, test).clip(min=_LEAST)
+    if test.multi_label:
+        return evaluation_of_several(probabilities.clip(max=1 - _LEAST), test)
     rows, labels = np.arange(len(test)), test.labels.numpy()
     predictions = probabilities.argmax(1)
     return Evaluation(

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError
 from seqclf.inference.logits import compute_logits
-from seqclf.inference.predict import admit
+from seqclf.inference.predict import admit, predict_proba
 from seqclf.models.classifier import RNNClassifier
 from seqclf.reading.columns import as_mapping, as_numbers
 
@@ -26,6 +29,9 @@ def calibrate(model: RNNClassifier, validation_data: SequenceDataset, *, batch_s
     temperature that makes the mean negative log-likelihood of `validation_data` least, between 0.05 and 20; the head's
     weights take it in, so nothing else changes. No prediction does, but probabilities, and whatever weighs them,
     such as `adjust_priors`, get better.
+
+    Of a model of several labels the temperature makes the mean binary cross-entropy least; and the threshold of each
+    label becomes the probability that makes its F1 on `validation_data` greatest, where it has a member there.
 
     n sequences cannot show that a model is always right, even if it is on all of them. So each label is taken to be
     right with n + 1 in n + 2: with few sequences no model becomes certain, and with many this changes nothing.
@@ -57,11 +63,14 @@ def calibrate(model: RNNClassifier, validation_data: SequenceDataset, *, batch_s
     """
     validation_data = admit("validation_data", model, validation_data)
     logits = torch.from_numpy(compute_logits(model, validation_data.sequences, batch_size)).double()
-    n, classes = logits.shape
+    n, classes = (len(logits), 2) if model.multi_label else logits.shape
     smoothing = classes / max(classes - 1, 1) / (n + 2)  # which leaves 1 / (n + 2) for all wrong classes together
 
     def loss(log_temperature: float) -> float:
         scaled = logits / math.exp(log_temperature)
+        if model.multi_label:
+            targets = validation_data.labels.double() * (1 - smoothing) + smoothing / 2
+            return float(binary_cross_entropy_with_logits(scaled, targets))
         return float(cross_entropy(scaled, validation_data.labels, label_smoothing=min(smoothing, 1.0)))
 
     # The loss is convex in 1 / temperature, so it has one valley, which closing in from both sides finds.
@@ -73,7 +82,27 @@ def calibrate(model: RNNClassifier, validation_data: SequenceDataset, *, batch_s
     with torch.no_grad():
         model.head.weight.div_(temperature)
         model.head.bias.div_(temperature)
+        if model.context_logits is not None:
+            for weight in model.context_logits.parameters():
+                weight.div_(temperature)
+        if model.multi_label:
+            probabilities = predict_proba(model, validation_data, batch_size=batch_size)
+            model.thresholds.copy_(_best_thresholds(validation_data.labels.numpy(), probabilities))
     return temperature
+
+
+def _best_thresholds(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[Any]) -> Tensor:
+    """Return for each label (C,) the threshold, midway between two probabilities (n, C), with the greatest F1."""
+    found = np.full(labels.shape[1], 0.5)
+    for place in np.flatnonzero(labels.any(0)):
+        order = np.argsort(-probabilities[:, place], kind="stable")
+        hits, ranked = np.cumsum(labels[order, place]), probabilities[order, place].astype(np.float64)
+        last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # of those with one probability
+        f1 = 2 * hits[last] / (last + 1 + hits[-1])
+        cut = last[f1.argmax()]
+        below = ranked[cut + 1] if cut + 1 < len(ranked) else 0.0
+        found[place] = (ranked[cut] + below) / 2
+    return torch.from_numpy(found)
 
 
 def adjust_priors(model: RNNClassifier, *, trained_on: Frequencies, expected: Frequencies) -> None:
@@ -106,6 +135,8 @@ def adjust_priors(model: RNNClassifier, *, trained_on: Frequencies, expected: Fr
         >>> round(float(after[0] / after[1] / (before[0] / before[1])), 3)
         9.0
     """
+    if model.multi_label:
+        raise InvalidArgumentError("model must have one label for each sequence to adjust priors; got several.")
     shift = _log_shares("expected", expected, model) - _log_shares("trained_on", trained_on, model)
     with torch.no_grad():
         model.head.bias.add_(shift.to(model.head.bias))

@@ -11,12 +11,14 @@ from torch import Tensor
 from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
 from seqclf.inference.logits import run_batches
-from seqclf.inference.predict import admit
+from seqclf.inference.predict import admit, predict_proba
 from seqclf.models.classifier import RNNClassifier
 from seqclf.training.distributed import Group
 from seqclf.training.evaluation import Evaluation
 
 __all__ = ["evaluate"]
+
+_LEAST = 1e-12  # a probability, of which the logarithm is taken
 
 Metric = Callable[[Tensor, Tensor], Any]
 
@@ -53,6 +55,11 @@ def evaluate(
     """
     dataset = admit("dataset", model, dataset)
     check_int("batch_size", batch_size)
+    if dataset.multi_label:
+        probabilities = predict_proba(model, dataset, batch_size=batch_size).astype(np.float64)
+        whole = torch.from_numpy(probabilities)
+        found = {name: _measure(one, whole, dataset.labels) for name, one in (metrics or {}).items()}
+        return evaluation_of_several(probabilities, dataset, model.thresholds.cpu().numpy(), found)
     labels = dataset.labels.numpy()
     losses, confidences = np.empty(len(labels)), np.empty(len(labels))
     predictions = np.empty(len(labels), np.int64)
@@ -77,6 +84,26 @@ def evaluate(
     )
 
 
+def evaluation_of_several(
+    probabilities: npt.NDArray[np.float64],
+    dataset: SequenceDataset,
+    thresholds: Any = 0.5,
+    metrics: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """Return what was measured where each sequence may have several labels, of whose probabilities (n, C)."""
+    labels = dataset.labels.numpy()
+    own = np.where(labels == 1, probabilities, 1 - probabilities).clip(min=_LEAST)  # of what is true
+    return Evaluation(
+        losses=-np.log(own).mean(1),
+        labels=labels,
+        predictions=(probabilities >= thresholds).astype(np.int64),
+        classes=dataset.classes,
+        groups=dataset.groups,
+        metrics=metrics or {},
+        probabilities=probabilities,
+    )
+
+
 def _log_softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     with np.errstate(all="ignore"):  # logits without bound give NaN
         logits -= logits.max(1, keepdims=True)
@@ -95,7 +122,7 @@ def _measure(metric: Any, probabilities: Tensor, labels: Tensor) -> Any:
 
 def evaluate_together(model: RNNClassifier, dataset: SequenceDataset, group: Group) -> Evaluation:
     """Measure `model` as `evaluate` does, each process a share of the sequences; all get the whole result."""
-    if group.count == 1:
+    if group.count == 1 or dataset.multi_label:  # whose answers are too many to be worth handing round
         return evaluate(model, dataset)
     dataset = admit("dataset", model, dataset)
     own = torch.arange(group.rank, len(dataset), group.count)

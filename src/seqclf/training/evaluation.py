@@ -25,12 +25,14 @@ class Evaluation:
     Attributes:
         losses: The negative log-likelihood of the true class of each sequence, in nats: float64 of shape (n,), in the
             order of the dataset.
-        labels: The true class indices, int64 of shape (n,).
-        predictions: The predicted class indices, likewise.
+        labels: The true class indices, int64 of shape (n,); or 0 and 1 for each class, (n, C), where a sequence may
+            have several labels.
+        predictions: The predicted class indices, or labels, likewise.
         classes: The labels of the classes.
         groups: Which sequences are equal, as `SequenceDataset.groups`; by default none are.
         confidences: The probability that the model gave to each predicted class, float64 of shape (n,); None where they
             are not known.
+        probabilities: The probability of each label, float64 (n, C), where a sequence may have several; else None.
         metrics: What the `metrics` that were given to `evaluate` came to, by name.
 
     Example:
@@ -52,6 +54,7 @@ class Evaluation:
     groups: Groups = None  # type: ignore[assignment]  # filled in below
     confidences: npt.NDArray[np.float64] | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    probabilities: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.groups is None:
@@ -64,23 +67,56 @@ class Evaluation:
 
     @property
     def loss(self) -> float:
-        """The mean negative log-likelihood of the true class, in nats."""
+        """The mean negative log-likelihood of the true class, in nats; of several labels, of each of the C answers."""
         return float(self.losses.mean())
 
     @property
     def hits(self) -> npt.NDArray[np.bool_]:
-        """Whether the predicted class of each sequence is the true one: shape (n,)."""
+        """Whether the predicted class, or all labels, of each sequence are the true ones: shape (n,)."""
         hits: npt.NDArray[np.bool_] = self.labels == self.predictions
-        return hits
+        return np.asarray(hits if hits.ndim == 1 else hits.all(1))
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a sequence may have several labels."""
+        return self.labels.ndim == 2
 
     @property
     def accuracy(self) -> float:
-        """The part of the sequences whose predicted class is the true one."""
+        """The part of the sequences whose predicted class is the true one; of several labels, all of them."""
         return float(self.hits.mean())
 
     @property
+    def micro_f1(self) -> float:
+        """The F1 of all answers together: the accuracy, where each sequence has one label."""
+        return metrics.micro_f1(self._counts)
+
+    @property
+    def average_precision(self) -> float:
+        """The mean over labels of how well their probability ranks sequences, where these may have several.
+
+        Raises:
+            InvalidArgumentError: The probabilities are not known.
+        """
+        if self.probabilities is None:
+            raise InvalidArgumentError(
+                "probabilities must be known to tell an average precision; got None. Measure with evaluate, on a "
+                "dataset with multi_label=True."
+            )
+        found = metrics.average_precision(self.labels, self.probabilities)
+        return float(np.nanmean(found)) if np.isfinite(found).any() else 0.0
+
+    @property
     def confusion_matrix(self) -> npt.NDArray[np.int64]:
-        """How often each true class (row) was predicted as each class (column): int64 of shape (C, C)."""
+        """How often each true class (row) was predicted as each class (column): int64 of shape (C, C).
+
+        Raises:
+            InvalidArgumentError: Sequences may have several labels, so that there are no pairs of classes.
+        """
+        if self.multi_label:
+            raise InvalidArgumentError(
+                "confusion_matrix must have one label for each sequence; got several. See per_class."
+            )
         return metrics.confusion_matrix(self.labels, self.predictions, len(self.classes))
 
     @property
@@ -164,12 +200,14 @@ class Evaluation:
 
     @property
     def majority(self) -> float:
-        """The accuracy of always answering the most frequent class: what any model must beat."""
+        """The accuracy of always answering the most frequent class, or set of labels: what any model must beat."""
+        if self.multi_label:
+            return float(np.unique(self.labels, axis=0, return_counts=True)[1].max() / self.n)
         return float(np.bincount(self.labels).max() / self.n)
 
     def interval(
         self,
-        measure: Literal["accuracy", "loss", "macro_f1"] = "accuracy",
+        measure: Literal["accuracy", "loss", "macro_f1", "micro_f1"] = "accuracy",
         *,
         level: float = 0.95,
         resamples: int = 1000,
@@ -182,7 +220,7 @@ class Evaluation:
         What another training run would have given is another matter, which takes several seeds.
 
         Args:
-            measure: `"accuracy"`, `"loss"` or `"macro_f1"`.
+            measure: `"accuracy"`, `"loss"`, `"macro_f1"` or `"micro_f1"`.
             level: The probability that the interval is to have.
             resamples: How many samples to draw.
             seed: The seed of the draws.
@@ -220,14 +258,19 @@ class Evaluation:
             "macro_f1": self.macro_f1,
             "majority": self.majority,
             "classes": [label if isinstance(label, str | int) else str(label) for label in self.classes],
-            "confusion_matrix": self.confusion_matrix.tolist(),
+            **(
+                {"micro_f1": self.micro_f1, "average_precision": self.average_precision}
+                if self.probabilities is not None
+                else {"confusion_matrix": self.confusion_matrix.tolist()}
+            ),
             "per_class": {str(label): vars(row) for label, row in self.per_class.items()},
         }
 
     def __repr__(self) -> str:
+        micro = f", micro_f1={self.micro_f1:.3f}" if self.multi_label else ""
         return (
-            f"Evaluation(n={self.n}, loss={self.loss:.4f}, accuracy={self.accuracy:.1%}, macro_f1={self.macro_f1:.3f}, "
-            f"majority={self.majority:.1%})"
+            f"Evaluation(n={self.n}, loss={self.loss:.4f}, accuracy={self.accuracy:.1%}, macro_f1={self.macro_f1:.3f}"
+            f"{micro}, majority={self.majority:.1%})"
         ).replace("%", " %")
 
     def _repr_html_(self) -> str:
@@ -240,8 +283,8 @@ class Evaluation:
 
 def weighted_measure(result: Evaluation, measure: str, weights: npt.NDArray[np.float64]) -> float:
     """Return a measure of `result` when each sequence counts as often as its weight says."""
-    check_choice("measure", measure, ("accuracy", "loss", "macro_f1"))
-    if measure == "macro_f1":
+    check_choice("measure", measure, ("accuracy", "loss", "macro_f1", "micro_f1"))
+    if measure in {"macro_f1", "micro_f1"}:
         counts = metrics.count_classes(result.labels, result.predictions, len(result.classes), weights)
-        return metrics.macro_f1(counts)
+        return metrics.macro_f1(counts) if measure == "macro_f1" else metrics.micro_f1(counts)
     return float(weights @ (result.hits if measure == "accuracy" else result.losses) / weights.sum())

@@ -4,14 +4,14 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 
 class Objective:
     """The mean cross-entropy of a batch, in the weights of its classes and sequences, with smoothed labels.
 
     Args:
-        class_weights: The weight of each class, (C,); None counts all alike.
+        class_weights: The weight of each class, (C,), or of each label where a sequence has it; None counts all alike.
         label_smoothing: The part of each label that is spread over all classes.
         sample_weights: The weight of each sequence of the training data, (n,); None counts all alike.
     """
@@ -29,9 +29,20 @@ class Objective:
 
     def __call__(self, logits: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         """Return the objective of logits (B, C) and labels (B,) of the sequences at some indices of the data, (B,)."""
+        if labels.ndim == 2:
+            return self._of_several(logits, labels, indices)
         loss = partial(cross_entropy, logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing)
         factors = self.factors(labels, indices)
         return loss() if factors is None else (loss(reduction="none") * factors.to(logits)).sum()
+
+    def _of_several(self, logits: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+        """Likewise where each class may be a label or not, 0 or 1 in (B, C): the mean over classes."""
+        targets = labels.to(logits) * (1 - self.label_smoothing) + self.label_smoothing / 2
+        losses = binary_cross_entropy_with_logits(
+            logits, targets, pos_weight=self.class_weights, reduction="none"
+        ).mean(1)
+        factors = self.factors(labels, indices)
+        return losses.mean() if factors is None else (losses * factors.to(logits)).sum()
 
     def total(self, labels: Tensor, indices: Tensor) -> float:
         """Return what the objective of some sequences is the mean over: their number, or their weights."""
@@ -39,7 +50,7 @@ class Objective:
 
     def factors(self, labels: Tensor, indices: Tensor) -> Tensor | None:
         """Return what each sequence's own loss is multiplied by, float64 (B,) on the CPU; None for 1 / B."""
-        if self.class_weights is None and self.sample_weights is None:
+        if self.sample_weights is None and (self.class_weights is None or labels.ndim == 2):
             return None
         own = torch.ones(len(indices), dtype=torch.float64)
         if self.sample_weights is not None:
@@ -49,7 +60,7 @@ class Objective:
     def _weights(self, labels: Tensor, indices: Tensor) -> Tensor:
         """Return the weight of each sequence, float64 (B,), on the CPU."""
         weights = torch.ones(len(labels), dtype=torch.float64)
-        if self.class_weights is not None:
+        if self.class_weights is not None and labels.ndim == 1:
             weights = weights * self.class_weights.cpu()[labels.cpu()]
         if self.sample_weights is not None:
             weights = weights * self.sample_weights[indices]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
+import numpy as np
 from torch.optim import Optimizer
 
 from seqclf.data.dataset import SequenceDataset
@@ -133,7 +133,7 @@ class Run:
 
     def _warn_of_no_gain(self) -> None:
         """Warn where the model has learned no more than which class is the most frequent."""
-        majority = float(torch.bincount(self.train.labels).max()) / len(self.train)
+        majority = float(np.bincount(self.train.answers).max()) / len(self.train)
         best = max(self.history.measures.get("accuracy", []), default=1.0)
         if majority < 1 and best - majority < _LEAST_GAIN * (1 - majority):
             warn(

@@ -39,7 +39,7 @@ class StepData:
 
     Attributes:
         indices: Its sequences in the training data, (B,).
-        labels: Their class indices, int64 (B,), where the model lies.
+        labels: Their class indices, int64 (B,), or 0 and 1 for each class, (B, C), where the model lies.
         longest: The number of steps of the longest.
         batch: What autograd runs; None where the kernels read the data themselves.
     """
@@ -171,7 +171,9 @@ class NativeSteps:
         logits = torch.empty(len(data.indices), self.model.num_classes, dtype=self.model.head.weight.dtype)
         rows, added = self._read(data.indices), self._add(data.indices)
         kept = [self._drop(data, seed, epoch), self._weigh(data)]  # while the kernels read
+        targets = data.labels.to(torch.uint8) if data.labels.ndim == 2 else None
         self._objective.labels = data.labels.data_ptr()
+        self._objective.targets = None if targets is None else targets.data_ptr()
         self._outputs.logits = logits.data_ptr()
         status = self._kernels.train(
             self._kind, self._native.address, *self._addresses, self._workspace.address, torch.get_num_threads()

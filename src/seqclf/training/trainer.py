@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
@@ -260,7 +260,11 @@ class _Sums:
 
     def _measure(self) -> None:
         logits, labels = torch.cat(self.logits), torch.cat(self.labels)
-        losses = cross_entropy(logits, labels, reduction="none")
-        hits = (logits.argmax(1) == labels).sum()
+        if labels.ndim == 2:
+            losses = binary_cross_entropy_with_logits(logits, labels.to(logits), reduction="none").mean(1)
+            hits = ((logits >= 0) == labels).all(1).sum()
+        else:
+            losses = cross_entropy(logits, labels, reduction="none")
+            hits = (logits.argmax(1) == labels).sum()
         self.totals += torch.stack([losses.sum(dtype=torch.float64), hits.double()])
         self.logits, self.labels, self.rows = [], [], 0

@@ -22,6 +22,9 @@ def class_weights(class_weight: ClassWeight | None, train: SequenceDataset) -> T
         return None
     if isinstance(class_weight, str):
         check_choice("class_weight", class_weight, ("balanced",))
+        if train.multi_label:  # so that having a label counts as much as not having it
+            own = train.compact_labels.sum(0).double()
+            return (len(train) - own).clamp(min=1) / own.clamp(min=1)
         counts = torch.bincount(train.compact_labels, minlength=len(train.classes)).double()
         return len(train) / (len(train.classes) * counts.clamp(min=1))
     if (by_label := as_mapping(class_weight)) is not None:
