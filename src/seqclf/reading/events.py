@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from seqclf.errors import InvalidArgumentError, InvalidDataError, did_you_mean
 from seqclf.files import as_path
-from seqclf.reading.plain import is_missing, plain
-from seqclf.reading.records import Column, Records, as_column
+from seqclf.reading.records import Column, Records, as_categories, as_column
 from seqclf.reading.tables import read_columns
 
 GAP = "gap"  # the field that tells how long the event before is ago
@@ -125,13 +124,12 @@ def _columns_of(table: Any, names: Sequence[str] | None) -> dict[str, Column]:
 
 def _number_keys(column: Column, name: str) -> tuple[list[Any], Places]:
     """Return the keys in the order in which they first come, and the number of each row's."""
-    numbers: dict[Any, int] = {}
-    owners = np.empty(len(column), np.int64)
-    for row, value in enumerate(column.tolist() if isinstance(column, np.ndarray) else map(plain, column)):
-        if is_missing(value):
-            raise InvalidDataError(f"{name!r} must be known for each event; got {value!r} (row {row}).")
-        owners[row] = numbers.setdefault(value, len(numbers))
-    return list(numbers), owners
+    values = as_categories(column)
+    if None in values:
+        raise InvalidDataError(f"{name!r} must be known for each event; got a missing one (row {values.index(None)}).")
+    keys = list(dict.fromkeys(values))
+    numbers = {key: number for number, key in enumerate(keys)}
+    return keys, np.fromiter(map(numbers.__getitem__, values), np.int64, len(values))
 
 
 def _read_order(column: Column, name: str) -> tuple[npt.NDArray[Any], bool]:
@@ -171,7 +169,7 @@ def _take(column: Column, places: Places) -> Column:
 
 def _only(column: Column, owners: Places, keys: list[Any], name: str) -> list[Any]:
     """Return the one value that all events of each key have."""
-    values = [None if is_missing(one) else one for one in map(plain, column)]
+    values = as_categories(column)
     found: list[Any] = [_NONE] * len(keys)
     for owner, value in zip(owners.tolist(), values, strict=True):
         if found[owner] is _NONE:

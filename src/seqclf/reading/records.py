@@ -20,6 +20,7 @@ FieldKind = Literal["category", "number"]
 Column = npt.NDArray[Any] | list[Any]
 
 _SECONDS = np.timedelta64(1, "s")
+_PLAIN = {str, int, bytes, bool, type(None)}
 _TIMES: tuple[type, ...] = (datetime.date, datetime.timedelta, np.datetime64, np.timedelta64)  # a datetime is a date
 _NUMBERS: tuple[type, ...] = (int, float, Decimal, np.integer, np.floating, *_TIMES)
 _EPOCH = datetime.datetime(1970, 1, 1)  # what has no zone is counted from one without
@@ -245,7 +246,9 @@ def kind_of(column: Column, name: str) -> FieldKind:
     """
     if isinstance(column, np.ndarray):
         return "category" if column.dtype.kind == "b" else "number"
-    kinds = {type(value) for value in column if not is_missing(value)}
+    kinds = set(map(type, column)) - {type(None)}
+    if float in kinds or not kinds <= _PLAIN:  # NaN, NaT and NA are missing, too
+        kinds = {type(value) for value in column if not is_missing(value)}
     number = {kind for kind in kinds if _is_number(kind)}
     if not number or (len(number) == len(kinds)):
         return "number" if number else "category"
@@ -304,4 +307,6 @@ def as_categories(column: Column) -> list[Any]:
     """Return categories as plain values, None for what is missing."""
     if isinstance(column, np.ndarray):
         return [None if is_missing(value) else value for value in column.tolist()]
+    if set(map(type, column)) <= _PLAIN:  # as most are
+        return column
     return [None if is_missing(value) else plain(value) for value in column]
