@@ -159,3 +159,56 @@ small_tensors = st.tuples(
     st.sampled_from([torch.float32, torch.float64, torch.int64, torch.uint8, torch.bool]),
     st.lists(st.integers(0, 3), max_size=2),
 ).map(lambda pair: torch.arange(int(np.prod(pair[1]))).reshape(pair[1]).to(pair[0]))
+
+
+@st.composite
+def record_datasets(draw: st.DrawFn, *, multi_label: bool | None = None) -> tuple[SequenceDataset, list[Any], Any]:
+    """A dataset of records, of drawn fields, with or without context and several labels; and what it was made of."""
+    rng = np.random.default_rng(draw(seeds))
+    categories, numbers = draw(st.integers(0, 2)), draw(st.integers(0, 2))
+    names = [f"c{place}" for place in range(categories)] + [
+        f"n{place}" for place in range(max(numbers, 1 - categories))
+    ]
+    missing = draw(st.booleans())
+
+    def value(name: str) -> Any:
+        if missing and rng.random() < 0.2:
+            return None
+        return rng.choice(["a", "b", "ç"]).item() if name.startswith("c") else float(rng.normal(50, 20))
+
+    # The first sequence has one of each, so that the types of all fields are known.
+    count = draw(st.integers(4, 7))
+    records = [[{name: value(name) for name in names} for _ in range(rng.integers(1, 9))] for _ in range(count)]
+    records[0][0] = {name: "a" if name.startswith("c") else 1.0 for name in names}
+    context = None
+    if draw(st.booleans()):
+        context = [{"c": value("c"), "n": value("n")} for _ in range(count)]
+        context[0] = {"c": "a", "n": 1.0}
+    several = draw(st.booleans()) if multi_label is None else multi_label
+    labels = [[one for one in "xyz" if rng.random() < 0.4] if several else "xyz"[place % 3] for place in range(count)]
+    dataset = SequenceDataset.from_sequences(
+        records, labels, context=context, multi_label=several, classes=list("xyz"), allow_missing=missing
+    )
+    return dataset, records, context
+
+
+@st.composite
+def record_models(draw: st.DrawFn, dataset: SequenceDataset, **options: Any) -> RNNClassifier:
+    """A small model of records, whose facts and categories say something already."""
+    missing = bool(dataset.sequences.values.isnan().any())
+    model = RNNClassifier.for_dataset(
+        dataset,
+        cell=draw(st.sampled_from(BUILT_IN_CELLS)),
+        hidden_size=draw(st.integers(1, 5)),
+        num_layers=draw(st.integers(1, 2)),
+        bidirectional=draw(st.booleans()),
+        pooling=draw(st.sampled_from(POOLINGS)),
+        missing=draw(st.sampled_from(("mean", "forward", "indicator"))) if missing else "error",
+        standardize=draw(st.booleans()),
+        seed=draw(seeds),
+        **options,
+    )
+    generator = torch.Generator().manual_seed(draw(seeds))
+    for parameter in [] if model.context_logits is None else model.context_logits.parameters():
+        nn.init.normal_(parameter, generator=generator)
+    return model

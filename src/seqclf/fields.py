@@ -110,7 +110,7 @@ class Fields:
         assert field.vocabulary is not None
         values = as_categories(column)
         if None in values:
-            if not allow_missing:
+            if not allow_missing and MISSING not in field.vocabulary:
                 raise InvalidDataError(
                     f"{field.name!r} must be known; got a missing one {table.place(values.index(None))}. Correct it; "
                     "or keep it with allow_missing=True in the dataset."
