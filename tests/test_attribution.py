@@ -13,6 +13,7 @@ from torch import nn
 
 import seqclf.attribution
 from seqclf import InvalidArgumentError, InvalidDataError, RNNClassifier, Vocabulary, explain, predict, predict_proba
+from seqclf.models.features import Features
 from tests import strategies
 
 
@@ -116,6 +117,7 @@ def test_features(options: Any) -> None:
     assert explanation.feature_scores.shape == (6, 3)
     assert np.allclose(explanation.feature_scores.sum(1), explanation.scores)
     assert abs(explanation.residual) <= 1e-3 * abs(explanation.logit - explanation.baseline_logit)
+    assert isinstance(model.features, Features)
     silent = np.tile(model.features.mean.numpy(), (6, 1)) if options else np.zeros((6, 3))
     assert explanation.baseline_logit == pytest.approx(explain(model, silent, label=explanation.label).logit)
     assert np.allclose(explain(model, silent).scores, 0)

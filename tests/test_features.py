@@ -26,7 +26,7 @@ from seqclf import (
     run_study,
     save,
 )
-from seqclf.models.features import fill_forward
+from seqclf.models.features import Features, fill_forward
 from tests import strategies
 
 NAN = float("nan")
@@ -73,6 +73,7 @@ def test_features_are_prepared_as_by_a_loop(policy: Any, standardize: bool, seed
     known = [column[~np.isnan(column)] for column in steps.T]
     mean = np.array([column.mean() if len(column) else 0.0 for column in known])
     scale = np.array([column.std() if len(column) > 1 else 1.0 for column in known])
+    assert isinstance(features, Features)
     assert np.allclose(features.mean, mean, rtol=1e-6, atol=0)
     assert np.allclose(features.scale, scale if standardize else 1.0, rtol=1e-3, atol=0)
     features.double()

@@ -21,6 +21,7 @@ from seqclf import (
     Predictor,
     RNNClassifier,
     SequenceDataset,
+    adjust_priors,
     calibrate,
     evaluate,
     explain,
@@ -31,6 +32,7 @@ from seqclf import (
     predict,
     predict_prefixes,
     predict_proba,
+    run_study,
     save,
     verify_batching,
 )
@@ -85,7 +87,7 @@ def test_kernels_and_torch_agree(data: st.DataObject) -> None:
     found = []
     for execution in ("native", "padded", "packed"):
         again = copy.deepcopy(model)
-        again.execution = execution  # type: ignore[assignment]
+        again.execution = execution
         logits = again(batch.inputs, batch.lengths, context=batch.context)
         probe = torch.randn(logits.shape, dtype=logits.dtype, generator=torch.Generator().manual_seed(0))
         (logits * probe).sum().backward()
@@ -145,7 +147,7 @@ def test_an_exported_model_gives_the_same(data: st.DataObject, tmp_path_factory:
     onnxruntime = pytest.importorskip("onnxruntime")
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     batch = dataset.batch(range(len(dataset)))
-    given_ = {"inputs": batch.inputs.float().numpy(), "lengths": batch.lengths.numpy()}  # type: ignore[union-attr]
+    given_ = {"inputs": batch.inputs.float().numpy(), "lengths": batch.lengths.numpy()}
     if batch.context is not None:
         given_["context"] = batch.context.float().numpy()
     (found,) = session.run(["probabilities"], given_)
@@ -261,7 +263,7 @@ def test_fields_are_for_records(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="input_size must be the number of fields, 2; got 3"):
         RNNClassifier(2, input_size=3, fields=DATA.fields)
     with pytest.raises(InvalidArgumentError, match="fields must be those of a dataset; got list"):
-        RNNClassifier(2, input_size=2, fields=["page"])  # type: ignore[arg-type]
+        RNNClassifier(2, input_size=2, fields=["page"])
     with pytest.raises(InvalidArgumentError, match="fields must be settled to write records"):
         SequenceDataset.write(tmp_path / "store", zip(VISITS, LABELS, strict=True))
     with pytest.raises(InvalidDataError, match="fields must be those that seqclf wrote"):
@@ -400,7 +402,7 @@ def test_several_labels_come_in_many_forms(labels: Any, options: Any) -> None:
     dataset = SequenceDataset.from_sequences(["ab", "b", "a"], labels, multi_label=True, **options)
     assert dataset.classes == ("x", "y")
     assert dataset.labels.tolist() == [[1, 1], [0, 0], [0, 1]]
-    assert dataset[0][1].tolist() == [1, 1]
+    assert dataset.batch([0]).labels.tolist() == [[1, 1]]
 
 
 @pytest.mark.parametrize(

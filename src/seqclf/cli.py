@@ -18,6 +18,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+
 from seqclf._version import __version__
 from seqclf.cells.table import CellName
 from seqclf.checks import check_int
@@ -28,6 +30,7 @@ from seqclf.errors import InvalidArgumentError, InvalidDataError, SeqclfError, S
 from seqclf.export import export
 from seqclf.inference.predict import check_encodes, encode_for, predict_proba
 from seqclf.models.classifier import RNNClassifier
+from seqclf.models.features import MissingPolicy
 from seqclf.models.inputs import EmptyPolicy
 from seqclf.models.symbols import PositionsName
 from seqclf.persistence import load, save
@@ -54,6 +57,7 @@ _OF_MODEL = (
     "pooling",
     "positions",
     "ngrams",
+    "missing",
     "empty",
 )
 _OF_FIT = ("epochs", "learning_rate", "schedule", "label_smoothing")
@@ -224,6 +228,8 @@ def _add_options(train: argparse.ArgumentParser) -> None:
     vectors = "pretrained vectors: a text file with a symbol and its numbers on each line"
     train.add_argument("--embeddings", type=Path, metavar="FILE", help=vectors)
     train.add_argument("--freeze-embeddings", action="store_true", help="do not train the vectors of symbols")
+    missing = "what to do with missing values of events (default: error)"
+    train.add_argument("--missing", choices=get_args(MissingPolicy), help=missing)
     empty = "what to do with empty sequences (default: error): zero classifies a vector of zeros, skip leaves them out"
     train.add_argument("--empty", choices=get_args(EmptyPolicy), help=empty)
     train.add_argument("--epochs", type=int, help="the most epochs (default: by the number of sequences)")
@@ -242,8 +248,16 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None]
 
 def _add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", help="a .csv, .tsv, .jsonl or .parquet file, which may be packed by gzip (.gz)")
-    parser.add_argument("--sequence", required=True, help="the column of the sequences")
+    parser.add_argument("--sequence", help="the column of the sequences; or, for a table of events, --by")
     parser.add_argument("--label", required=True, help="the column of the labels")
+    several = "a sequence may have several labels, which stand in the column with this between them, such as ;"
+    parser.add_argument("--label-separator", metavar="SEPARATOR", help=several)
+    parser.add_argument("--by", metavar="COLUMN", help="each row is an event of what this column names")
+    parser.add_argument("--order", metavar="COLUMN", help="the column of numbers or times that events are sorted by")
+    parser.add_argument("--fields", nargs="+", metavar="COLUMN", help="the columns of an event (default: all others)")
+    facts = "columns of facts that are the same for all events of a sequence"
+    parser.add_argument("--context", nargs="+", metavar="COLUMN", help=facts)
+    parser.add_argument("--categories", nargs="+", metavar="COLUMN", help="fields that are categories, not numbers")
     parser.add_argument("--no-header", action="store_true", help="no line of names: columns are numbers from 0")
     parser.add_argument("--delimiter", help="what stands between the values of a line (default: recognised)")
     parser.add_argument("--quoting", choices=("minimal", "none"), help="whether a quote may stand around a value")
@@ -257,16 +271,54 @@ def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
 
 
 def _read(arguments: argparse.Namespace, table: str, **options: Any) -> SequenceDataset:
+    if (arguments.sequence is None) == (arguments.by is None):
+        raise InvalidArgumentError("either --sequence or --by must be given; got both or neither.")
+    if arguments.by is not None:
+        return _read_events(arguments, table, **options)
+    for name in ("order", "fields", "context", "categories"):
+        if getattr(arguments, name) is not None:
+            raise InvalidArgumentError(f"--{name} must come with --by, for a table of events; got --sequence.")
     classes = options.get("classes")
     known = {str(label): label for label in classes or ()}  # a CSV file has only what looks like numbers
     pairs, lines = [], []
     for sequence, label, line in _table(arguments, table).rows():
-        pairs.append((sequence, known.get(label, label) if isinstance(label, str) else label))
+        pairs.append((sequence, _labels_of(label, known, arguments.label_separator)))
         lines.append(line)
     try:
-        return SequenceDataset.from_pairs(pairs, **options)
+        return SequenceDataset.from_pairs(pairs, multi_label=arguments.label_separator is not None, **options)
     except InvalidDataError as error:
         raise InvalidDataError(_with_lines(str(error), table, lines)) from None
+
+
+def _labels_of(label: Any, known: dict[str, Any], separator: str | None) -> Any:
+    """Return the label of a row; or its labels, where there may be several."""
+    if separator is None:
+        return known.get(label, label) if isinstance(label, str) else label
+    parts = [] if label is None else [part.strip() for part in str(label).split(separator)]
+    return [known.get(part, part) for part in parts if part]
+
+
+def _read_events(arguments: argparse.Namespace, table: str, **options: Any) -> SequenceDataset:
+    """Read a table with a row for each event."""
+    if options.pop("tokenizer", None) is not None or arguments.label_separator is not None:
+        raise InvalidArgumentError("--tokenizer and --label-separator must not come with --by.")
+    options.pop("vocabulary", None)
+    options.pop("allow_empty", None)
+    fields = options.pop("fields", None) or arguments.fields
+    if arguments.categories:
+        if arguments.fields is None:
+            raise InvalidArgumentError("--categories must come with --fields, which names all columns of an event.")
+        if isinstance(fields, list):
+            fields = dict.fromkeys(fields) | dict.fromkeys(arguments.categories, "category")
+    return SequenceDataset.from_events(
+        table,
+        by=arguments.by,
+        order=arguments.order,
+        fields=fields,
+        context=arguments.context,
+        label=arguments.label,
+        **options,
+    )
 
 
 def _table(arguments: argparse.Namespace, path: str) -> Table:
@@ -287,6 +339,7 @@ def _table(arguments: argparse.Namespace, path: str) -> Table:
         quoting=arguments.quoting,
         header=not arguments.no_header,
         skip_broken=arguments.skip_broken,
+        may_lack_label=arguments.label_separator is not None,
     )
 
 
@@ -297,8 +350,14 @@ def _with_lines(message: str, table: str, lines: list[int]) -> str:
 
 def _train(arguments: argparse.Namespace) -> None:
     _check_output(arguments.output)
-    allow_empty = arguments.empty not in {None, "error"}
-    data = _read(arguments, arguments.table, allow_empty=allow_empty, tokenizer=arguments.tokenizer)
+    allow_empty, allow_missing = (one not in {None, "error"} for one in (arguments.empty, arguments.missing))
+    data = _read(
+        arguments,
+        arguments.table,
+        allow_empty=allow_empty,
+        allow_missing=allow_missing,
+        tokenizer=arguments.tokenizer,
+    )
     train, test = (data, None) if not arguments.test_size else data.split(arguments.test_size, seed=arguments.seed)
     data_of_training = train
     validation = early_stopping = None
@@ -377,6 +436,12 @@ def _given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any
     return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
 
 
+def _as_encoded(data: SequenceDataset) -> dict[str, Any]:
+    """Return the options that encode a table as another was."""
+    known = {"fields": data.fields, "context_fields": data.context_fields, "vocabulary": data.vocabulary}
+    return known | {"classes": data.classes}
+
+
 def _linear(train: SequenceDataset, test: SequenceDataset) -> Evaluation | None:
     """Return what a linear model comes to, where it can be had."""
     return linear_baseline(train, test) if can_fit() else None
@@ -397,12 +462,15 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         arguments,
         arguments.table,
         vocabulary=model.vocabulary,
+        fields=model.fields,
+        context_fields=model.context_fields,
+        allow_missing=model.missing != "error",
         classes=range(model.num_classes) if model.classes is None else model.classes,
         allow_empty=model.empty != "error",
     )
     linear = None
     if arguments.train is not None:
-        known = _read(arguments, arguments.train, vocabulary=data.vocabulary, classes=data.classes)
+        known = _read(arguments, arguments.train, **_as_encoded(data))
         linear = linear_baseline(known, data)
     _print_evaluation(evaluate(model, data), as_json=arguments.json, linear=linear)
 
@@ -421,10 +489,16 @@ def _print_evaluation(result: Evaluation, *, as_json: bool, linear: Evaluation |
         verdict = "" if linear.accuracy <= result.accuracy else ", which is better: it may be all that these data need"
         print(f"linear     {linear.accuracy:.3f} by a linear model on the same data{verdict}")
     print(f"macro F1   {result.macro_f1:.3f}")
+    if result.multi_label:
+        print(f"micro F1   {result.micro_f1:.3f} (accuracy is that of all labels of a sequence together)")
     print(f"loss       {result.loss:.4f}")
     width = max(len(str(label)) for label in result.classes)
     print(f"{'':{width}}  precision  recall     f1  support")
-    answered = result.confusion_matrix.sum(0)
+    answered = (
+        result.predictions.sum(0)
+        if result.multi_label
+        else np.bincount(result.predictions, minlength=len(result.classes))
+    )
     for (label, row), count in zip(result.per_class.items(), answered, strict=True):
         if not (row.support or count):  # a class that is neither there nor answered
             continue
@@ -527,7 +601,7 @@ def _lines() -> Iterator[str]:
 def _report(arguments: argparse.Namespace) -> None:
     data, other = _read(arguments, arguments.table, tokenizer=arguments.tokenizer), None
     if arguments.test is not None:
-        other = _read(arguments, arguments.test, vocabulary=data.vocabulary, classes=data.classes)
+        other = _read(arguments, arguments.test, **_as_encoded(data))
     report = data.report(other)
     print(json.dumps(report.to_dict()) if arguments.json else report)
 

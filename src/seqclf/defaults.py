@@ -49,7 +49,9 @@ def model_options(data: SequenceDataset, given: Mapping[str, Any]) -> dict[str, 
     which measurements bear to lose less than vectors of symbols. Symbols that training saw rarely stand in, now and
     then, for those that it never saw. Where all sequences have one length, as aligned windows do, a place has a
     meaning. There, and of tokens, n-grams bring what linear models know; of the letters of other texts the states know
-    as much, and sooner. Measurements are brought to one scale.
+    as much, and sooner. Where there are more different tokens than sequences, as words are, most are learned by heart:
+    half of what is read is dropped, and the last state, which has seen the end best, is left out. Measurements are
+    brought to one scale.
     """
     options: dict[str, Any] = {"bidirectional": True, "pooling": ("last", "mean", "max"), "dropout": 0.5}
     if isinstance(given.get("pooling"), nn.Module):
@@ -62,8 +64,11 @@ def model_options(data: SequenceDataset, given: Mapping[str, Any]) -> dict[str, 
         options["positions"] = "both"
     if (aligned or not is_text) and _fits_ngrams(data, orders := (2, 3) if is_text else (2,)):
         options["ngrams"] = orders
-    if given.get("ngrams", options.get("ngrams")) is not None:
-        options["ngram_dropout"] = 0.3
+    has_ngrams = given.get("ngrams", options.get("ngrams")) is not None
+    options |= {"ngram_dropout": 0.3} if has_ngrams else {}
+    if not is_text and data.vocabulary is not None and len(data.vocabulary) > len(data):
+        options |= {"input_dropout": 0.5, "pooling": ("mean", "max")}
+        options |= {"ngram_dropout": 0.5} if has_ngrams else {}
     return options
 
 

@@ -154,7 +154,7 @@ def check_fields(fields: Any) -> tuple[list[str] | None, Mapping[str, FieldKind]
     """Return the names of fields that are wanted, what is said of their kinds, and fields that are settled.
 
     Args:
-        fields: None, names, a mapping from names to kinds, or `Fields`.
+        fields: None, names, a mapping from names to kinds, or to None where types tell, or `Fields`.
 
     Raises:
         InvalidArgumentError: They are none of these.
@@ -164,8 +164,12 @@ def check_fields(fields: Any) -> tuple[list[str] | None, Mapping[str, FieldKind]
     if isinstance(fields, Fields):
         return fields.names, {}, fields
     if isinstance(fields, Mapping):
-        kinds = {str(name): check_choice("fields", kind, get_args(FieldKind)) for name, kind in fields.items()}
-        return list(kinds), kinds, None
+        kinds = {
+            str(name): check_choice("fields", kind, get_args(FieldKind))
+            for name, kind in fields.items()
+            if kind is not None
+        }
+        return [str(name) for name in fields], kinds, None
     names = list(fields) if isinstance(fields, Iterable) and not isinstance(fields, str | bytes) else []
     if not names or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
         raise InvalidArgumentError(

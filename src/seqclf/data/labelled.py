@@ -29,6 +29,11 @@ class LabelledSequences(Protocol):
         ...
 
     @property
+    def context_fields(self) -> Fields | None:
+        """What the facts about whole sequences are; None without."""
+        ...
+
+    @property
     def fields(self) -> Fields | None:
         """What the columns of records are; None for others."""
         ...

@@ -66,6 +66,7 @@ class DataReport:
         linear: The accuracy on the other dataset of a linear model that is trained on this one, as `linear_baseline`
             has it; None where there is no other, or no scikit-learn.
         tokenizer: What split the texts, where there is a tokenizer.
+        fields: What the columns of records, and of context, were read as, where there are any.
 
     Example:
         >>> from seqclf import SequenceDataset
@@ -98,6 +99,7 @@ class DataReport:
     leakage: Leakage | None = None
     linear: float | None = None
     tokenizer: str | None = None
+    fields: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return all figures as strings, numbers, lists and dicts alone, ready for JSON."""
@@ -141,6 +143,8 @@ class DataReport:
         ]
         if self.tokenizer is not None:
             facts.append(("tokenizer", f"{self.tokenizer}, which makes {self.steps / self.n:.1f} tokens of a text"))
+        if self.fields is not None:
+            facts.append(("fields", self.fields))
         if self.missing_values:
             facts.append(("missing", f"{self.missing_values:,} values, in {self.missing_sequences:,} sequences"))
         if self.empty:
@@ -199,6 +203,7 @@ def build_report(dataset: LabelledSequences, other: LabelledSequences | None) ->
         length_outliers=tuple(np.flatnonzero(far).tolist()),
         leakage=None if other is None else _leakage(dataset, other),
         tokenizer=_tokenizer_name(dataset.vocabulary),
+        fields=_name_fields(dataset),
         linear=None if other is None or not can_fit() else _linear_accuracy(dataset, other),
     )
 
@@ -209,6 +214,13 @@ def _count_classes(dataset: LabelledSequences, pairs: Counts) -> tuple[Counts, C
     labels, count = dataset.labels.numpy(), len(dataset.classes)
     found = [one.sum(0) if one.ndim == 2 else np.bincount(one, minlength=count) for one in (labels, labels[firsts])]
     return found[0], found[1]
+
+
+def _name_fields(dataset: LabelledSequences) -> str | None:
+    told = [] if dataset.fields is None else [", ".join(map(str, dataset.fields.fields))]
+    if dataset.context_fields is not None:
+        told.append(f"context: {', '.join(map(str, dataset.context_fields.fields))}")
+    return "; ".join(told) or None
 
 
 def _tokenizer_name(vocabulary: Vocabulary | None) -> str | None:

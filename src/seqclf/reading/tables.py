@@ -219,6 +219,7 @@ class Table:
     quoting: Quoting | None = None
     header: bool = True
     skip_broken: bool = False
+    may_lack_label: bool = False  # as where a sequence may have several labels, or none
     broken: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -255,9 +256,9 @@ class Table:
         is_list = isinstance(value, list) and all(type(one) in {str, int} for one in value)
         if not (isinstance(value, str) or is_list):
             return f"{self.sequence!r} must be a string, or a list of strings or integers; got {value!r:.80}"
-        if is_missing(kind) or kind == "":
+        if (is_missing(kind) or kind == "") and not self.may_lack_label:
             return f"{self.label!r} must not be missing; got {kind!r}"
-        if type(kind) not in {str, int}:
+        if type(kind) not in {str, int} and not (self.may_lack_label and kind is None):
             return f"{self.label!r} must be a string or an integer; got {kind!r:.80}"
         return None
 
