@@ -479,7 +479,9 @@ def _print_evaluation(result: Evaluation, *, as_json: bool, linear: Evaluation |
     """Print what was measured, with a linear model beside it where there is one."""
     if as_json:
         more = {} if linear is None else {"linear_accuracy": linear.accuracy, "linear_loss": linear.loss}
-        print(json.dumps(result.to_dict() | {"calibration_error": result.calibration_error()} | more))
+        if not result.multi_label:
+            more["calibration_error"] = result.calibration_error()
+        print(json.dumps(result.to_dict() | more))
         return
     interval = result.interval()
     print(
