@@ -131,7 +131,7 @@ def _check_samples(
     sequences: list[Tensor] = []
     labels: list[Any] = []
     context: list[Tensor] = []
-    width = 3 if isinstance(samples[0], tuple | list) and len(samples[0]) == 3 else 2
+    width = 3 if _has_context(samples[0]) else 2
     for index, sample in enumerate(samples):
         if not isinstance(sample, tuple | list) or len(sample) != width:
             raise InvalidDataError(
@@ -160,8 +160,14 @@ def _check_sequence(sequence: Any, index: int, first: Tensor | None, allow_empty
     return tensor
 
 
+def _has_context(sample: Any) -> bool:
+    """Tell whether a sample is a triple, whose last part is a row of facts."""
+    is_triple = isinstance(sample, tuple | list) and len(sample) == 3
+    return is_triple and isinstance(sample[2], Tensor) and sample[2].ndim == 1 and sample[2].is_floating_point()
+
+
 def _check_label(label: Any, index: int) -> int | list[int]:
-    if isinstance(label, Tensor) and label.ndim == 1 and not label.is_floating_point():
+    if isinstance(label, Tensor) and label.ndim == 1 and len(label) > 1 and bool(((label == 0) | (label == 1)).all()):
         return [int(one) for one in label.tolist()]
     number = plain(label)
     if isinstance(number, bool) or not isinstance(number, int):
