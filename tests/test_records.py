@@ -526,3 +526,49 @@ def test_weights_of_labels_and_what_is_not_there() -> None:
         _ = result.average_precision
     assert result.micro_f1 == result.accuracy
     assert "majority" in str(data.report())
+
+
+# ---- Splits by time, and intervals by person ----
+
+
+@given(st.lists(st.integers(0, 20), min_size=6, max_size=60), st.sampled_from((0.2, 0.4, 2)))
+def test_a_split_by_time_tests_on_the_last(times: list[int], size: float) -> None:
+    data = SequenceDataset.from_sequences([f"{place}" for place in range(len(times))], ["x"] * len(times))
+    try:
+        train, validation, test = data.split(size, validation_size=size, order=times)
+    except InvalidArgumentError as error:
+        assert "must leave something on all sides" in str(error)  # noqa: PT017
+        return
+    assert len(train) + len(validation) + len(test) == len(data)
+    assert data.vocabulary is not None
+    kept = [[times[int("".join(data.vocabulary.decode(one)))] for one, _ in part] for part in (train, validation, test)]
+    assert max(kept[0]) < min(kept[1])
+    assert max(kept[1]) < min(kept[2])
+    assert len(test) >= (size if isinstance(size, int) else round(size * len(data)))
+
+
+def test_times_may_be_dates_and_must_be_known() -> None:
+    data = SequenceDataset.from_sequences(["a", "b", "c", "d"], ["x", "y", "x", "y"])
+    days = pd.to_datetime(["2024-03-01", "2024-01-01", "2024-04-01", "2024-02-01"])
+    for order in (days, list(days), days.to_numpy(), [day.date() for day in days]):
+        train, test = data.split(0.25, order=order)
+        assert (test[0][0].tolist(), len(train)) == (data[2][0].tolist(), 3)
+    for order, message in (
+        ([1, 2], "order must be as many as sequences; got 2 for 4"),
+        ([1, None, 2, 3], r"order must be known; got None \(sequence 1\)"),
+        (["a", "b", "c", "d"], "order must hold numbers, or times; got 'a'"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=message):
+            data.split(0.25, order=order)
+    with pytest.raises(InvalidArgumentError, match="groups must be None beside order"):
+        data.split(0.25, order=[1, 2, 3, 4], groups=[1, 1, 2, 2])
+
+
+def test_intervals_draw_whole_groups() -> None:
+    data = SequenceDataset.from_sequences([f"{place}" for place in range(40)], ["x", "y"] * 20)
+    model = RNNClassifier.for_dataset(data, hidden_size=4, seed=0)
+    alone, by_person = evaluate(model, data), evaluate(model, data, groups=[place // 10 for place in range(40)])
+    assert by_person.accuracy == alone.accuracy
+    assert by_person.groups.tolist() == [place // 10 for place in range(40)]
+    with pytest.raises(InvalidArgumentError, match="groups must be as many as sequences; got 1 for 40"):
+        evaluate(model, data, groups=[1])

@@ -29,7 +29,7 @@ from seqclf.files import PathLike
 from seqclf.reading.columns import as_list, refuse_unordered
 from seqclf.reading.events import GAP, read_events
 from seqclf.reading.indices import is_several, read_index, read_indices
-from seqclf.reading.labels import index_label_sets, index_labels, read_groups
+from seqclf.reading.labels import index_label_sets, index_labels, read_groups, read_order
 from seqclf.reading.plain import canonical
 from seqclf.reading.records import FieldKind
 from seqclf.reading.sequences import read_sequences
@@ -570,6 +570,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         stratify: bool = True,
         group_duplicates: bool = True,
         groups: Iterable[Any] | None = None,
+        order: Iterable[Any] | None = None,
     ) -> tuple[Self, Self]: ...
 
     @overload
@@ -582,6 +583,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         stratify: bool = True,
         group_duplicates: bool = True,
         groups: Iterable[Any] | None = None,
+        order: Iterable[Any] | None = None,
     ) -> tuple[Self, Self, Self]: ...
 
     def split(
@@ -593,8 +595,9 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         stratify: bool = True,
         group_duplicates: bool = True,
         groups: Iterable[Any] | None = None,
+        order: Iterable[Any] | None = None,
     ) -> tuple[Self, ...]:
-        """Split at random into a training and a test part, or into training, validation and test.
+        """Split at random, or by time, into a training and a test part, or into training, validation and test.
 
         Args:
             test_size: The part of the samples that goes to the test side, between 0 and 1; or their number. Where
@@ -607,14 +610,17 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
                 can hold sequences that were trained on, and its accuracy flatters.
             groups: What each sequence comes from (a person, a device, a day), any values, as many as sequences: those
                 of one group stay on one side, too.
+            order: When each sequence came, numbers or times, as many as sequences: the last part then tests, the one
+                before validates, and nothing is drawn at random. Equal times stay on one side. Later sequences that
+                equal earlier ones stay where they are, as they will come so; `train.report(test)` counts them.
 
         Returns:
             The training part, the validation part if one was asked for, and the test part, each in the order of this
             dataset.
 
         Raises:
-            InvalidArgumentError: A size is out of range, or leaves one of the sides empty; or `groups` are more or
-                fewer than the sequences.
+            InvalidArgumentError: A size is out of range, or leaves one of the sides empty; `groups` or `order` are more
+                or fewer than the sequences; or both are given.
 
         Example:
             >>> pairs = [("ab", "x"), ("ba", "x"), ("ab", "x"), ("c", "y"), ("d", "y"), ("cd", "y")]
@@ -628,6 +634,10 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         sizes = {"test_size": test_size}
         if validation_size is not None:
             sizes = {"validation_size": validation_size, "test_size": test_size}
+        if order is not None:
+            if groups is not None:
+                raise InvalidArgumentError("groups must be None beside order, which splits by time; got both.")
+            return tuple(self.subset(part) for part in self._split_by_order(sizes, order))
         parts = self._split(sizes, seed, stratify=stratify, group_duplicates=group_duplicates, groups=groups)
         return tuple(self.subset(part) for part in parts)
 
@@ -676,6 +686,19 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         parts.append(sorted(member for group in left for member in group))
         parts.reverse()
         self._refuse_empty_parts(parts, sizes, len(members(numbers)), strata)
+        return [torch.tensor(part, dtype=torch.int64) for part in parts]
+
+    def _split_by_order(self, sizes: dict[str, float], order: Iterable[Any]) -> list[Tensor]:
+        """Return the parts, the earliest first; equal times stay in the later part."""
+        times = read_order(order, len(self))
+        ranks, ends = np.sort(times), [len(self)]
+        for name, size in reversed(sizes.items()):
+            at = max(ends[0] - check_size(name, size, len(self)), 0)
+            ends.insert(0, int(np.searchsorted(ranks, ranks[min(at, len(self) - 1)])))
+        places = np.argsort(times, kind="stable")
+        starts = [0, *ends[:-1]]
+        parts = [np.sort(places[start:end]).tolist() for start, end in zip(starts, ends, strict=True)]
+        self._refuse_empty_parts(parts, sizes, len(np.unique(times)), [(0,)] * len(self))
         return [torch.tensor(part, dtype=torch.int64) for part in parts]
 
     def _strata(self) -> list[tuple[int, ...]]:

@@ -1,5 +1,6 @@
 """Labels of whatever kind to class indices."""
 
+import datetime
 from collections.abc import Sequence
 from enum import Enum
 from itertools import islice, repeat
@@ -143,6 +144,26 @@ def read_groups(groups: Any, count: int) -> npt.NDArray[np.int64]:
         except TypeError as error:
             raise InvalidArgumentError(f"groups must be hashable; got {error} (sequence {index}).") from None
     return np.array([numbers[value] for value in values], np.int64)
+
+
+def read_order(order: Any, count: int) -> npt.NDArray[Any]:
+    """Return when each of `count` sequences came, as numbers or times that can be compared.
+
+    Raises:
+        InvalidArgumentError: They are more or fewer, one is missing, or they are neither numbers nor times.
+    """
+    values = list(map(plain, as_list(order, "order")))
+    if len(values) != count:
+        raise InvalidArgumentError(f"order must be as many as sequences; got {len(values)} for {count}.")
+    for index, value in enumerate(values):
+        if is_missing(value):
+            raise InvalidArgumentError(f"order must be known; got {value!r} (sequence {index}).")
+    if not all(isinstance(value, int | float) for value in values) and not all(
+        isinstance(value, datetime.date | np.datetime64) for value in values
+    ):
+        raise InvalidArgumentError(f"order must hold numbers, or times; got {values[0]!r}.")
+    found = np.array(values)
+    return found if found.dtype != object else np.array(values, "datetime64[us]")
 
 
 def _read(labels: list[Any]) -> list[Any]:

@@ -1,6 +1,7 @@
 """evaluate: how well a model does on labelled sequences, whatever the batch size."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from torch import Tensor
 
 from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
+from seqclf.data.duplicates import join_groups
 from seqclf.inference.logits import run_batches
 from seqclf.inference.predict import admit, predict_proba
 from seqclf.models.classifier import RNNClassifier
+from seqclf.reading.labels import read_groups
 from seqclf.training.distributed import Group
 from seqclf.training.evaluation import Evaluation
 
@@ -29,6 +32,7 @@ def evaluate(
     *,
     batch_size: int = 256,
     metrics: Mapping[str, Metric] | None = None,
+    groups: Iterable[Any] | None = None,
 ) -> Evaluation:
     """Measure `model` on `dataset`, in eval mode and without gradients; afterwards its mode is as before.
 
@@ -41,9 +45,13 @@ def evaluate(
         batch_size: How many sequences to run at once.
         metrics: Further measures by name: objects of torchmetrics, which are reset first, or any callables. Each is
             given the probabilities, float64 (n, C), and the true class indices, int64 (n,), as tensors on the CPU.
+        groups: What each sequence comes from (a person, a device), as many as there are sequences: `interval` and
+            `compare` then draw whole groups, as those of one are no independent observations. Equal sequences are one
+            group in any case.
 
     Raises:
         InvalidDataError: The dataset has another vocabulary, other classes, or another number of features.
+        InvalidArgumentError: `groups` are more or fewer than the sequences.
 
     Example:
         >>> from seqclf import RNNClassifier, SequenceDataset, evaluate
@@ -53,8 +61,15 @@ def evaluate(
         >>> result.n, round(result.majority, 3), result.metrics["brier"] < 0.5
         (3, 0.667, True)
     """
+    given = dataset
     dataset = admit("dataset", model, dataset)
     check_int("batch_size", batch_size)
+    if groups is not None:
+        own = read_groups(groups, len(given))
+        own = own if dataset is given else own[given.sequences.sizes.numpy() > 0]  # empty ones are left out
+        return replace(
+            evaluate(model, dataset, batch_size=batch_size, metrics=metrics), groups=join_groups(dataset.groups, own)
+        )
     if dataset.multi_label:
         probabilities = predict_proba(model, dataset, batch_size=batch_size).astype(np.float64)
         whole = torch.from_numpy(probabilities)
