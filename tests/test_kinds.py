@@ -60,13 +60,17 @@ def model_for(plain: Any, width: int = 2) -> RNNClassifier:
     """Return a model that knows what a kind of sequence is read as."""
     if isinstance(plain, np.ndarray):
         return RNNClassifier(2, input_size=plain.shape[1], hidden_size=3, standardize=True, seed=0)
+    if isinstance(plain, list) and plain and isinstance(plain[0], dict):
+        fields = SequenceDataset.from_sequences([plain], ["x"]).fields
+        return RNNClassifier(2, input_size=len(plain[0]), fields=fields, hidden_size=3, seed=0)
     vocabulary = Vocabulary("ab" if isinstance(plain, str) else dict.fromkeys([*plain, "z"]))
     return RNNClassifier(2, vocab_size=len(vocabulary), vocabulary=vocabulary, hidden_size=3, seed=0)
 
 
 def _written(value: Any, folder: Path) -> str:
     place = folder / f"store-{len(list(folder.iterdir()))}"
-    return SequenceDataset.write(place, [(value, "x")]).fingerprint
+    settled = SequenceDataset.from_pairs([(value, "x")]).fields
+    return SequenceDataset.write(place, [(value, "x")], fields=settled).fingerprint
 
 
 DATA_DOORS: dict[str, Callable[[Any, Path], Any]] = {

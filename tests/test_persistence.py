@@ -157,8 +157,8 @@ def rewrite(path: Path, change: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d | {"version": 4}, r"version 3 or older; got version 4, written by seqclf '0\..*Upgrade seqclf"),
-        (lambda d: d | {"version": None}, r"version 3 or older; got version None"),
+        (lambda d: d | {"version": 5}, r"version 4 or older; got version 5, written by seqclf '0\..*Upgrade seqclf"),
+        (lambda d: d | {"version": None}, r"version 4 or older; got version None"),
         (lambda d: [d], r"model file must hold a description; got list"),
         (lambda d: {"version": 1}, r"must describe a model that fits its weights; got 'model'"),
         (lambda d: d | {"model": d["model"] | {"hidden_size": 10**12}}, r"fits its weights; got"),

@@ -229,6 +229,9 @@ def test_integers_that_are_called_codes_are_warned_of() -> None:
         ([{"a": [1.0, float("inf")]}], {"allow_missing": True}, r"got inf \(sequence 0, step 1, field 'a'\)"),
         ([{"a": [object()]}], {}, "categories must be strings, integers, bytes or dates"),
         ([{}], {}, "must have one field at least"),
+        ([{"a": "xyz"}], {}, r"lists or arrays with a value for each step; got str for 'a' \(sequence 0\)"),
+        ([{"a": 1}], {}, r"lists or arrays with a value for each step; got int for 'a' \(sequence 0\)"),
+        ([{"a": np.zeros((2, 2))}], {}, r"got an array of shape \(2, 2\) for 'a' \(sequence 0\)"),
         ([[(1.0, 2.0)]], {"fields": ["a"]}, r"for each of the fields \['a'\]; got \(1.0, 2.0\) \(sequence 0, step 0\)"),
         ([{"a": [1.0]}], {"fields": ["b"]}, r"must have the field 'b'; got \['a'\] \(sequence 0\)"),
         ([[{"a": 1.0}], "text"], {}, "must be all of one kind"),
@@ -572,3 +575,19 @@ def test_intervals_draw_whole_groups() -> None:
     assert by_person.groups.tolist() == [place // 10 for place in range(40)]
     with pytest.raises(InvalidArgumentError, match="groups must be as many as sequences; got 1 for 40"):
         evaluate(model, data, groups=[1])
+
+
+def test_the_estimator_takes_records_and_several_labels() -> None:
+    pytest.importorskip("sklearn")
+    from seqclf.sklearn import SequenceClassifier
+
+    rows = [[(row["page"], row["seconds"]) for row in sequence] for sequence in VISITS] * 4
+    found = SequenceClassifier(fields=["page", "seconds"], hidden_size=4, epochs=2).fit(rows, LABELS * 4)
+    assert found.model_.fields == DATA.fields
+    assert found.predict(rows).shape == (12,)
+    data = several(60)
+    assert data.vocabulary is not None
+    texts = [data.vocabulary.decode(sequence) for sequence, _ in data]
+    found = SequenceClassifier(hidden_size=8).fit(texts, data.labels.numpy())
+    assert found.predict(texts).shape == (60, 3)
+    assert found.score(texts, data.labels.numpy()) > 0.8

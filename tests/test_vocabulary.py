@@ -114,14 +114,14 @@ def test_repr_and_inequality() -> None:
         (lambda: Vocabulary.build(["ab", ["a"]]), r"got str \(sequence 0\) and list \(sequence 1\)"),
         (lambda: Vocabulary.build([["a"], ["b"], "ab"]), r"got list \(sequence 0\) and str \(sequence 2\)"),
         (lambda: Vocabulary.build([["a"], [["b"]]]), r"must be hashable; got list \(sequence 1, position 0\)"),
-        (lambda: Vocabulary.build([["a"], 5]), r"strings, lists of symbols, or float arrays; got int \(sequence 1\)"),
+        (lambda: Vocabulary.build([["a"], 5]), r"strings, lists of symbols, float arrays or records; got int"),
         (
             lambda: Vocabulary.build([np.zeros((2, 2), int)]),
             r"got shape \(2, 2\) of int64 \(sequence 0\).*as floats",
         ),
         (lambda: Vocabulary("ab").encode(["a"]), r"must be strings for a vocabulary of text; got list \(sequence 0\)"),
         (lambda: Vocabulary(["a"]).encode("a"), r"lists, tuples or arrays .* got str \(sequence 0\)"),
-        (lambda: Vocabulary(["a"]).encode([{}]), r"must be hashable; got dict \(sequence 0, position 0\)"),
+        (lambda: Vocabulary(["a"]).encode([{}]), r"for a vocabulary of tokens; got Records \(sequence 0\)"),
         (
             lambda: Vocabulary("ab", strict=True).encode_flat(["ab", "", "abX"]),
             r"which is strict; got 'X' \(sequence 2, position 2\)",

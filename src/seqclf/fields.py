@@ -62,7 +62,7 @@ class Fields:
         Fields(page (2 categories), seconds (number))
         >>> dataset[0][0]
         tensor([[3.0000, 3.5000],
-                [2.0000, 9.0000]])
+                [2.0000, 9.0000]], dtype=torch.float64)
     """
 
     fields: tuple[Field, ...]

@@ -19,6 +19,7 @@ from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
 from seqclf.defaults import Auto
 from seqclf.errors import InvalidArgumentError, InvalidDataError, MissingDependencyError
+from seqclf.fields import check_fields
 from seqclf.inference.logits import compute_logits
 from seqclf.inference.predict import encode_for, predict_proba
 from seqclf.models.classifier import RNNClassifier
@@ -77,8 +78,9 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     `X` is a list of strings, of token lists or of float arrays (T, F), each as long as it likes; an array of which each
     row is a sequence, so that a float array (n, T) is n series of one feature and (n, T, F) is n series of F; or a
-    column of a data frame. `y` holds any labels. Cloning, pickling, `cross_val_score`, `GridSearchCV`, `Pipeline` and
-    `CalibratedClassifierCV` work as with any classifier.
+    column of a data frame. `y` holds any labels; an array (n, C) of 0 and 1 says which of several each sequence has.
+    Cloning, pickling, `cross_val_score`, `GridSearchCV`, `Pipeline` and `CalibratedClassifierCV` work as with any
+    classifier.
 
     Args:
         cell: As for `RNNClassifier.for_dataset`, and so are `embedding_dim`, `hidden_size`, `num_layers`,
@@ -91,7 +93,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         pooling: What makes one vector of the states.
         positions: Which distances from the ends are read.
         ngrams: Of how many symbols n-grams are known.
-        tokenizer: What splits strings, as for `SequenceDataset.from_pairs`.
+        tokenizer: What splits strings, as for `SequenceDataset.from_sequences`.
+        fields: What the steps of records have, likewise.
         min_freq: How often a symbol must occur in training to get an id of its own.
         epochs: As for `fit`, and so are `batch_size`, `schedule`, `class_weight`, `label_smoothing`, `clip_grad_norm`
             and `device`: what is `"auto"` is chosen by the data.
@@ -141,6 +144,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         positions: PositionsName | Auto | None = "auto",
         ngrams: int | Sequence[int] | Auto | None = "auto",
         tokenizer: TokenizerName | Any = None,
+        fields: Any = None,
         min_freq: int = 1,
         epochs: int | Auto = "auto",
         batch_size: int = 32,
@@ -168,6 +172,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.positions = positions
         self.ngrams = ngrams
         self.tokenizer = tokenizer
+        self.fields = fields
         self.min_freq = min_freq
         self.epochs = epochs
         self.batch_size = batch_size
@@ -198,9 +203,10 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             InvalidArgumentError: As `RNNClassifier` and `seqclf.fit`.
         """
         sequences, labels = _sequences(X), _labels(y)
-        classes = np.unique(labels)
+        several = labels.ndim == 2
+        classes = np.arange(labels.shape[1]) if several else np.unique(labels)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        data = self._encode(sequences, labels.tolist(), classes.tolist())
+        data = self._encode(sequences, labels if several else labels.tolist(), classes.tolist())
         weights, train, validation = sample_weights(sample_weight, data), data, None
         if self.early_stopping is not None and self.early_stopping.monitor.startswith("val_"):
             kept, apart = data.split_indices(self.validation_fraction, seed=seed)
@@ -229,7 +235,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         return predict_proba(self.model_, self._read(X))
 
     def _read(self, X: Any) -> list[Any]:  # noqa: N803
-        return _sequences(X, are_floats=self.model_.input_size is not None)
+        return _sequences(X, are_floats=self.model_.input_size is not None and self.model_.fields is None)
 
     def predict_log_proba(self, X: Any) -> npt.NDArray[np.floating[Any]]:  # noqa: N803
         """Return the logarithms of what `predict_proba` returns."""
@@ -239,25 +245,31 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         return logarithms
 
     def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803
-        """Return the most probable label of each sequence: (n,)."""
+        """Return the most probable label of each sequence, (n,); or 0 and 1 for each label, (n, C)."""
         probabilities = self.predict_proba(X)
+        if self.model_.multi_label:
+            return (probabilities >= self.model_.thresholds.numpy()).astype(np.int64)
         labels: npt.NDArray[Any] = self.classes_[probabilities.argmax(1)]
         return labels
 
-    def _encode(self, sequences: list[Any], labels: list[Any], classes: list[Any]) -> SequenceDataset:
+    def _encode(self, sequences: list[Any], labels: Any, classes: list[Any]) -> SequenceDataset:
         options = self.model_options or {}
         if options.get("empty") == "skip":
             raise InvalidArgumentError("empty must be 'error' or 'zero' here; got 'skip'. Every sequence gets a label.")
         vocabulary = None
         min_freq = check_int("min_freq", self.min_freq)
-        if sequences and read_sequences(sequences).kind != "features":
+        names, _, _ = check_fields(self.fields)
+        kind = read_sequences(sequences, names=names).kind if sequences else "features"
+        if kind in {"text", "tokens"}:
             vocabulary = Vocabulary.build(sequences, min_freq=min_freq, tokenizer=self.tokenizer)
         elif self.tokenizer is not None:
-            raise InvalidArgumentError("tokenizer must be None for float sequences; got one. Leave it out.")
+            raise InvalidArgumentError(f"tokenizer must be None for {kind}; got one. Leave it out.")
         return SequenceDataset.from_sequences(
             sequences,
             labels,
             vocabulary=vocabulary,
+            fields=self.fields,
+            multi_label=isinstance(labels, np.ndarray),
             classes=classes,
             channels_first=options.get("channels_first", False),
             allow_empty=options.get("empty", "error") != "error",
@@ -267,6 +279,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        tags.classifier_tags.multi_label = True
         tags.input_tags.string = True
         tags.input_tags.allow_nan = (self.model_options or {}).get("missing", "error") != "error"
         return tags
@@ -310,13 +323,18 @@ def _as_array(item: Any, index: int) -> Any:
 
 
 def _labels(y: Any) -> npt.NDArray[Any]:
-    """Return the labels as an array, (n,)."""
+    """Return the labels as an array, (n,); or 0 and 1 for each of several, (n, C)."""
     if y is None:
         raise InvalidDataError("SequenceClassifier requires y to be passed, but the target y is None.")
     if isinstance(y, list | tuple) or not hasattr(y, "dtype") or y.dtype == object or hasattr(y, "to_numpy"):
         for index, label in enumerate(as_list(y, "labels")):
             if is_missing(plain(label)):
                 raise InvalidDataError(f"labels must be known; got {label!r} (sequence {index}). Leave it out.")
+    rows = y.toarray() if hasattr(y, "toarray") else y
+    if isinstance(rows, list) and rows and isinstance(rows[0], list | tuple | np.ndarray):
+        rows = np.array(rows) if len({len(row) for row in rows}) == 1 else rows
+    if getattr(rows, "ndim", 1) == 2 and rows.shape[1] > 1 and np.isin(np.asarray(rows), (0, 1)).all():
+        return np.asarray(rows)
     labels: npt.NDArray[Any] = column_or_1d(y, warn=True)
     if np.issubdtype(labels.dtype, np.floating) and not (finite := np.isfinite(labels)).all():
         index = int(finite.argmin())

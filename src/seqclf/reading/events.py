@@ -115,7 +115,7 @@ def _columns_of(table: Any, names: Sequence[str] | None) -> dict[str, Column]:
         raise InvalidArgumentError(
             f"table must be a frame, a mapping of columns, or a path; got {type(table).__name__}."
         )
-    columns = {str(name): as_column(table[name]) for name in known if names is None or name in names}
+    columns = {str(name): as_column(table[name], str(name)) for name in known if names is None or name in names}
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1 or not any(lengths.values()):
         raise InvalidDataError(f"table must have columns of one length, and a row at least; got {lengths}.")

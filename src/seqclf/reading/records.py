@@ -96,7 +96,7 @@ def read_records(item: Any, index: int, names: Sequence[str] | None) -> Records:
         _check_names(item.columns, names, index)
         kept = item.columns if names is None else {name: item.columns[name] for name in names}
         return Records(kept, len(item))
-    columns = {str(name): as_column(item[name]) for name in _names_of(item)}
+    columns = {str(name): as_column(item[name], str(name), f" (sequence {index})") for name in _names_of(item)}
     _check_names(columns, names, index)
     wanted = list(columns) if names is None else names
     lengths = {name: len(columns[name]) for name in wanted}
@@ -219,14 +219,26 @@ def _concatenate(parts: list[Column]) -> Column:
     return [value for part in parts for value in part]
 
 
-def as_column(values: Any) -> Column:
+def as_column(values: Any, name: str, place: str = "") -> Column:
     """Return a column as an array of numbers, times or truths where it is one; else as a list.
 
     Args:
         values: A list, an array, a tensor, or a column of pandas, polars or pyarrow.
+        name: Its name, for errors.
+        place: Where it stands, likewise.
+
+    Raises:
+        InvalidDataError: It is no column.
     """
     if isinstance(values, Tensor):
         values = values.detach().cpu().numpy()
+    is_one = isinstance(values, np.ndarray) and values.ndim != 1
+    if is_one or isinstance(values, str | bytes | Mapping | set | frozenset) or not isinstance(values, Iterable):
+        got = f"an array of shape {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise InvalidDataError(
+            f"fields must be columns, lists or arrays with a value for each step; got {got} for {name!r}{place}. Put "
+            "single values into lists."
+        )
     kind = getattr(getattr(values, "dtype", None), "kind", None)
     if hasattr(values, "to_numpy") and kind is not None and kind in "fiuMmb":  # a plain column of pandas
         values = values.to_numpy()

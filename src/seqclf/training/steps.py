@@ -166,8 +166,8 @@ class NativeSteps:
     def compute_gradients(self, data: StepData, seed: int, epoch: int) -> Tensor:
         """Compute all gradients in one call; those of what torch has made of rows and context, from what comes back."""
         self._follow_weights()
-        for parameter in self._others:
-            parameter.grad = None
+        for parameter in self._others:  # an empty table has a gradient too, as autograd gives it
+            parameter.grad = None if parameter.numel() else torch.zeros_like(parameter)
         logits = torch.empty(len(data.indices), self.model.num_classes, dtype=self.model.head.weight.dtype)
         rows, added = self._read(data.indices), self._add(data.indices)
         kept = [self._drop(data, seed, epoch), self._weigh(data)]  # while the kernels read
