@@ -20,7 +20,7 @@ ROOMS = [
     ["tensor_file"],
     ["reading.columns", "reading.indices", "reading.records", "reading.text"],
     ["reading.sequences"],
-    ["reading.folders", "reading.labels", "reading.tables", "reading.tokenizers"],
+    ["reading.fasta", "reading.folders", "reading.labels", "reading.series", "reading.tables", "reading.tokenizers"],
     ["reading.events"],
     ["vocabulary"],
     ["fields"],

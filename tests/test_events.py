@@ -204,8 +204,8 @@ def test_the_command_trains_on_events_and_on_several_labels(tmp_path: Path, caps
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "either --sequence or --by must be given"),
-        (["--sequence", "kind", "--by", "who"], "either --sequence or --by must be given"),
+        ([], "one of --sequence, --by and --series must be given"),
+        (["--sequence", "kind", "--by", "who"], "one of --sequence, --by and --series must be given"),
         (["--sequence", "kind", "--order", "at"], "--order must come with --by"),
         (["--by", "who", "--label-separator", ";"], "--tokenizer and --label-separator must not come with --by"),
         (["--by", "who", "--categories", "kind"], "--categories must come with --fields"),

@@ -34,6 +34,7 @@ from seqclf.models.features import MissingPolicy
 from seqclf.models.inputs import EmptyPolicy
 from seqclf.models.symbols import PositionsName
 from seqclf.persistence import load, save
+from seqclf.reading.series import read_series
 from seqclf.reading.tables import Table
 from seqclf.reading.tokenizers import TokenizerName
 from seqclf.study.autotune import autotune
@@ -248,8 +249,10 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None]
 
 def _add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", help="a .csv, .tsv, .jsonl or .parquet file, which may be packed by gzip (.gz)")
+    series = "each line is a series: the label and its numbers (UCR), or the .ts format; --label is then not needed"
+    parser.add_argument("--series", action="store_true", help=series)
     parser.add_argument("--sequence", help="the column of the sequences; or, for a table of events, --by")
-    parser.add_argument("--label", required=True, help="the column of the labels")
+    parser.add_argument("--label", help="the column of the labels")
     several = "a sequence may have several labels, which stand in the column with this between them, such as ;"
     parser.add_argument("--label-separator", metavar="SEPARATOR", help=several)
     parser.add_argument("--by", metavar="COLUMN", help="each row is an event of what this column names")
@@ -271,8 +274,12 @@ def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
 
 
 def _read(arguments: argparse.Namespace, table: str, **options: Any) -> SequenceDataset:
-    if (arguments.sequence is None) == (arguments.by is None):
-        raise InvalidArgumentError("either --sequence or --by must be given; got both or neither.")
+    if [arguments.sequence is None, arguments.by is None, not arguments.series].count(False) != 1:
+        raise InvalidArgumentError("one of --sequence, --by and --series must be given; got more, or none.")
+    if arguments.series:
+        return _read_series(table, **options)
+    if arguments.label is None:
+        raise InvalidArgumentError("--label must be given: the column of the labels.")
     if arguments.by is not None:
         return _read_events(arguments, table, **options)
     for name in ("order", "fields", "context", "categories"):
@@ -290,6 +297,14 @@ def _read(arguments: argparse.Namespace, table: str, **options: Any) -> Sequence
         raise InvalidDataError(_with_lines(str(error), table, lines)) from None
 
 
+def _read_series(table: str, **options: Any) -> SequenceDataset:
+    """Read a file with a series on each line."""
+    kept = {name: options[name] for name in ("classes", "allow_empty", "allow_missing") if name in options}
+    known = {str(label): label for label in kept.get("classes") or ()}
+    pairs = [(series, known.get(label, label)) for series, label in read_series(table)]
+    return SequenceDataset.from_pairs(pairs, **kept)
+
+
 def _labels_of(label: Any, known: dict[str, Any], separator: str | None) -> Any:
     """Return the label of a row; or its labels, where there may be several."""
     if separator is None:
@@ -304,7 +319,7 @@ def _read_events(arguments: argparse.Namespace, table: str, **options: Any) -> S
         raise InvalidArgumentError("--tokenizer and --label-separator must not come with --by.")
     options.pop("vocabulary", None)
     options.pop("allow_empty", None)
-    fields = options.pop("fields", None) or arguments.fields
+    fields: Any = options.pop("fields", None) or arguments.fields
     if arguments.categories:
         if arguments.fields is None:
             raise InvalidArgumentError("--categories must come with --fields, which names all columns of an event.")
@@ -532,6 +547,8 @@ def _predict(arguments: argparse.Namespace) -> None:
 def _answers(model: RNNClassifier, lines: list[str], done: int) -> Iterator[tuple[Any, Any]]:
     """Yield each sequence and its probabilities; where one is wrong, the answers before it come before the error."""
     read = str if model.vocabulary is not None and model.vocabulary.takes_text else _tokens
+    if model.input_size is not None and model.fields is None:
+        read = _rows_of_numbers
     wrong = None
     try:
         sequences = [read(line) for line in lines]
@@ -574,6 +591,14 @@ def _tokens(line: str) -> list[Any]:
     return tokens
 
 
+def _rows_of_numbers(line: str) -> Any:
+    rows = _tokens(line)
+    try:
+        return np.array(rows, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidDataError(f"series must be lists of numbers, or of rows of them, in JSON; got {error}.") from None
+
+
 def _print_answer(sequence: Any, row: Any, model: RNNClassifier, arguments: argparse.Namespace) -> None:
     """Print the likeliest labels; nothing in their place for an empty sequence that the model skips."""
     answers = []
@@ -581,6 +606,7 @@ def _print_answer(sequence: Any, row: Any, model: RNNClassifier, arguments: argp
         best = (-row).argsort(kind="stable")[: arguments.top] if arguments.top else [row.argmax()]
         labels = range(len(row)) if model.classes is None else model.classes
         answers = [(labels[index], float(row[index])) for index in best]
+    sequence = sequence.tolist() if isinstance(sequence, np.ndarray) else sequence
     if arguments.json:
         named = [{"label": label, "probability": round(probability, 6)} for label, probability in answers]
         answer = {"sequence": sequence} | (named[0] if named else {"label": None})

@@ -330,7 +330,8 @@ def _labels(y: Any) -> npt.NDArray[Any]:
         for index, label in enumerate(as_list(y, "labels")):
             if is_missing(plain(label)):
                 raise InvalidDataError(f"labels must be known; got {label!r} (sequence {index}). Leave it out.")
-    rows = y.toarray() if hasattr(y, "toarray") else y
+    given: Any = y
+    rows: Any = given.toarray() if hasattr(given, "toarray") else given
     if isinstance(rows, list) and rows and isinstance(rows[0], list | tuple | np.ndarray):
         rows = np.array(rows) if len({len(row) for row in rows}) == 1 else rows
     if getattr(rows, "ndim", 1) == 2 and rows.shape[1] > 1 and np.isin(np.asarray(rows), (0, 1)).all():

@@ -47,9 +47,9 @@ class ReadingOptions(TypedDict, total=False):
 
     vocabulary: Vocabulary | None
     tokenizer: TokenizerName | Any
-    fields: Sequence[str] | Mapping[str, FieldKind] | Fields | None
+    fields: Sequence[str] | Mapping[str, FieldKind | None] | Fields | None
     context: Any
-    context_fields: Sequence[str] | Mapping[str, FieldKind] | Fields | None
+    context_fields: Sequence[str] | Mapping[str, FieldKind | None] | Fields | None
     classes: Sequence[Any] | None
     channels_first: bool
     allow_empty: bool
@@ -138,9 +138,9 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         *,
         vocabulary: Vocabulary | None = None,
         tokenizer: TokenizerName | Any = None,
-        fields: Sequence[str] | Mapping[str, FieldKind] | Fields | None = None,
+        fields: Sequence[str] | Mapping[str, FieldKind | None] | Fields | None = None,
         context: Any = None,
-        context_fields: Sequence[str] | Mapping[str, FieldKind] | Fields | None = None,
+        context_fields: Sequence[str] | Mapping[str, FieldKind | None] | Fields | None = None,
         classes: Sequence[Any] | None = None,
         channels_first: bool = False,
         allow_empty: bool = False,
@@ -227,9 +227,9 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         by: str,
         label: str,
         order: str | None = None,
-        fields: Sequence[str] | Mapping[str, FieldKind] | Fields | None = None,
+        fields: Sequence[str] | Mapping[str, FieldKind | None] | Fields | None = None,
         context: Sequence[str] | None = None,
-        context_fields: Sequence[str] | Mapping[str, FieldKind] | Fields | None = None,
+        context_fields: Sequence[str] | Mapping[str, FieldKind | None] | Fields | None = None,
         classes: Sequence[Any] | None = None,
         allow_missing: bool = False,
     ) -> Self:

@@ -35,10 +35,11 @@ def fold_ascii(text: str) -> str:
 def read_folder(
     folder: PathLike, *, transform: Callable[[str], str] | None = None, encoding: str | None = None
 ) -> list[tuple[str, str]]:
-    r"""Read a folder with one text file for each class and one sequence on each line.
+    r"""Read a folder with one text file for each class and one sequence on each line; or one folder for each class.
 
     Files come in the order of their names and lines in their own order, so the result is the same on every machine.
-    Blanks around a line and blank lines are left out, and so are a byte order mark and hidden files.
+    Blanks around a line and blank lines are left out, and so are a byte order mark and hidden files. Where there are no
+    `.txt` files but folders, each folder is a class, and each `.txt` file in it a whole sequence.
 
     Args:
         folder: Where the `.txt` files lie; `Greek.txt` holds the sequences of the class `"Greek"`.
@@ -64,6 +65,8 @@ def read_folder(
     if not folder.is_dir():
         raise FileFormatError(f"folder must exist; got no folder at {folder}. Check the path.")
     files = sorted(path for path in folder.iterdir() if _is_of_a_class(path))
+    if not files and (inner := _files_of_folders(folder)):
+        return [(_read_whole(path, transform, encoding), path.parent.name) for path in inner]
     if not files:
         raise FileFormatError(f"folder must hold .txt files, one for each class; got none in {folder}. Check the path.")
     lines = {path: _read_lines(path, transform, encoding) for path in files}
@@ -73,6 +76,22 @@ def read_folder(
             "each is one sequence, read them yourself and pass pairs of a sequence and its label."
         )
     return [(line, path.stem) for path, of_file in lines.items() for line in of_file]
+
+
+def _files_of_folders(folder: Path) -> list[Path]:
+    """Return the text files in the folders of a folder, by class and name."""
+    inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [path for one in inner for path in sorted(one.iterdir()) if _is_of_a_class(path)]
+
+
+def _read_whole(path: Path, transform: Callable[[str], str] | None, encoding: str | None) -> str:
+    """Return a file as one sequence."""
+    with open_text(path, encoding) as file:
+        raw = "".join(lines_of(file, path)).strip()
+    kept = raw if transform is None else transform(raw).strip()
+    if not kept:
+        raise FileFormatError(f"text files must hold a sequence; got nothing in {path}. Remove or fill the file.")
+    return kept
 
 
 def _is_of_a_class(path: Path) -> bool:
@@ -99,6 +118,6 @@ def _read_lines(path: Path, transform: Callable[[str], str] | None, encoding: st
     if lines[0].startswith(">") and not all(line.startswith(">") for line in lines):
         warn(
             f"{path} looks like FASTA, and its lines are read as sequences, those that begin with > too. Read FASTA "
-            "with Bio.SeqIO, and pass pairs."
+            "with seqclf.reading.read_fasta."
         )
     return lines

@@ -239,9 +239,10 @@ def as_column(values: Any, name: str, place: str = "") -> Column:
             f"fields must be columns, lists or arrays with a value for each step; got {got} for {name!r}{place}. Put "
             "single values into lists."
         )
-    kind = getattr(getattr(values, "dtype", None), "kind", None)
-    if hasattr(values, "to_numpy") and kind is not None and kind in "fiuMmb":  # a plain column of pandas
-        values = values.to_numpy()
+    column: Any = values
+    kind = getattr(getattr(column, "dtype", None), "kind", None)
+    if hasattr(column, "to_numpy") and kind is not None and kind in "fiuMmb":  # a plain column of pandas
+        values = column.to_numpy()
     elif not isinstance(values, np.ndarray):
         for method in ("to_pylist", "to_list"):
             if hasattr(values, method):
