@@ -333,9 +333,11 @@ def _labels(y: Any) -> npt.NDArray[Any]:
     given: Any = y
     rows: Any = given.toarray() if hasattr(given, "toarray") else given
     if isinstance(rows, list) and rows and isinstance(rows[0], list | tuple | np.ndarray):
-        rows = np.array(rows) if len({len(row) for row in rows}) == 1 else rows
-    if getattr(rows, "ndim", 1) == 2 and rows.shape[1] > 1 and np.isin(np.asarray(rows), (0, 1)).all():
-        return np.asarray(rows)
+        table: Any = np.array(rows) if len({len(row) for row in rows}) == 1 else rows
+    else:
+        table = rows
+    if getattr(table, "ndim", 1) == 2 and table.shape[1] > 1 and np.isin(np.asarray(table), (0, 1)).all():
+        return np.asarray(table)
     labels: npt.NDArray[Any] = column_or_1d(y, warn=True)
     if np.issubdtype(labels.dtype, np.floating) and not (finite := np.isfinite(labels)).all():
         index = int(finite.argmin())
