@@ -18,6 +18,7 @@ from seqclf import (
     RNNClassifier,
     SequenceDataset,
     Vocabulary,
+    embed,
     predict,
     predict_proba,
 )
@@ -264,3 +265,39 @@ def test_a_text_is_encoded_once_however_long(length: int) -> None:
         found = predictor.predict_proba(text)
     assert one.call_count + many.call_count == 1
     np.testing.assert_allclose(found, predict_proba(model, [text])[0])
+
+
+@given(strategies.models(), st.data())
+def test_vectors_are_what_the_head_reads(model: RNNClassifier, data: st.DataObject) -> None:
+    draw = strategies.id_sequences() if model.input_size is None else strategies.feature_sequences()
+    sequences: list[Any] = data.draw(draw)
+    if model.input_size is None:
+        assert model.vocab_size is not None
+        model.vocabulary = Vocabulary([str(number) for number in range(2, model.vocab_size)])
+        sequences = [[str(int(one)) for one in ids if one > 1] or ["2"] for ids in sequences]
+    vectors = torch.from_numpy(embed(model, sequences))
+    logits = torch.nn.functional.linear(vectors, model.head.weight, model.head.bias).detach()
+    expected = np.log(predict_proba(model, sequences))
+    assert np.allclose(logits.log_softmax(1).numpy(), expected, atol=1e-9)
+    alone = np.concatenate([embed(model, [sequence]) for sequence in sequences])
+    same_bits = model.plan_inference(torch.ones(1, dtype=torch.int64)).scope == "classifier"
+    assert np.array_equal(alone, vectors.numpy()) if same_bits else np.allclose(alone, vectors.numpy())
+
+
+def test_vectors_of_empty_sequences() -> None:
+    for empty, expected in (("zero", 0.0), ("skip", np.nan)):
+        model = RNNClassifier(2, vocab_size=4, vocabulary=Vocabulary("ab"), hidden_size=3, empty=empty, seed=0)
+        assert np.array_equal(embed(model, ["", "a"])[0], [expected] * 3, equal_nan=True)
+        assert embed(model, [""]).shape == (1, 3)
+        assert predict(model, ["", "a"], top=1)[0] is None if empty == "skip" else True
+
+
+def test_the_likeliest_labels_come_with_their_probabilities() -> None:
+    model = RNNClassifier(3, vocab_size=4, vocabulary=Vocabulary("ab"), classes=["x", "y", "z"], seed=0)
+    rows = predict_proba(model, ["ab", "b"])
+    for answers, row, best in zip(predict(model, ["ab", "b"], top=2), rows, predict(model, ["ab", "b"]), strict=True):
+        assert answers[0] == (best, row.max())
+        assert [probability for _, probability in answers] == sorted(row.tolist())[:0:-1]
+    assert len(predict(model, ["a"], top=9)[0]) == 3
+    with pytest.raises(InvalidArgumentError, match="top must be an integer of at least 1"):
+        predict(model, ["a"], top=0)

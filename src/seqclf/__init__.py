@@ -18,6 +18,7 @@ from seqclf.errors import (
     TrainingError,
 )
 from seqclf.export import export
+from seqclf.inference.embed import embed
 from seqclf.inference.predict import predict, predict_prefixes, predict_proba
 from seqclf.inference.predictor import Predictor
 from seqclf.models.classifier import RNNClassifier
@@ -69,6 +70,7 @@ __all__ = [
     "calibrate",
     "compare",
     "download_names",
+    "embed",
     "evaluate",
     "explain",
     "explain_execution",

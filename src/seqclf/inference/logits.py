@@ -64,7 +64,7 @@ def run_batches(
     packed = pack(model, full_table=sequences.total > (model.vocab_size or 0))
     if packed is not None:
         run = packed.run_prefixes if prefixes else packed.run
-        for indices in _blocks(wanted, lengths, model.num_classes):
+        for indices in blocks(wanted, lengths, model.num_classes):
             logits = add_context(model, run(native_batch(model, sequences, indices)), sequences, indices)
             yield indices, lengths[indices].astype(np.int64), logits
         return
@@ -85,7 +85,7 @@ def _run(model: RNNClassifier, batch: Batch, prefixes: bool) -> Floats:
     return found
 
 
-def _blocks(wanted: IndexArray, lengths: npt.NDArray[Any], num_classes: int) -> Iterator[IndexArray]:
+def blocks(wanted: IndexArray, lengths: npt.NDArray[Any], num_classes: int) -> Iterator[IndexArray]:
     """Cut indices into blocks of about as many steps as go to the kernels at once."""
     if len(wanted) == 1:
         yield wanted

@@ -40,6 +40,7 @@ def predict(
     model: RNNClassifier,
     sequences: Iterable[Any] | SequenceDataset,
     *,
+    top: int | None = None,
     context: Any = None,
     batch_size: int = 256,
 ) -> list[Any]:
@@ -50,6 +51,8 @@ def predict(
             sequences it needs none.
         sequences: Raw sequences (strings, token lists, float arrays (T, F), or records) in a list or whatever else
             `SequenceDataset.from_sequences` takes; or a dataset that was encoded with the model's vocabulary.
+        top: How many of the likeliest labels to return for each sequence, with their probabilities; None is the best
+            alone, without.
         context: Facts about each whole sequence, for a model that takes them, as for `from_sequences`; a dataset has
             its own.
         batch_size: How many sequences to run at once. It changes the speed alone.
@@ -57,7 +60,8 @@ def predict(
     Returns:
         As many labels as there are sequences: those of `model.classes`, or class indices where the model has none. An
         empty sequence gets None where the model's `empty` is `"skip"`. A model of several labels gives tuples of those
-        whose probability reaches its `thresholds`, in the order of the classes.
+        whose probability reaches its `thresholds`, in the order of the classes. With `top`, each is a list of (label,
+        probability) pairs, the likeliest first.
 
     Raises:
         InvalidDataError: A sequence is empty or does not fit the model; the message gives its index.
@@ -70,9 +74,14 @@ def predict(
         >>> _ = fit(model, train, epochs=20, batch_size=4, progress=False)
         >>> predict(model, ["aaab", "bbab"])
         ['a', 'b']
+        >>> [label for label, probability in predict(model, ["aaab"], top=2)[0]]
+        ['a', 'b']
     """
     check_is_model("model", model)
     check_int("batch_size", batch_size)
+    if top is not None:
+        check_int("top", top)
+        return _likeliest(model, predict_proba(model, sequences, context=context, batch_size=batch_size), top)
     alone = _logits_of_lone_text(model, sequences)
     if alone is not None:
         return name_classes(model, answers_of(model, alone))
@@ -159,6 +168,16 @@ def predict_prefixes(
         for row, (index, length) in enumerate(zip(indices.tolist(), lengths.tolist(), strict=True)):
             curves[index] = probabilities[row, :length]
     return curves
+
+
+def _likeliest(model: RNNClassifier, probabilities: Floats, top: int) -> list[Any]:
+    """Return the likeliest labels of rows of probabilities (n, C), with these; None for what the model skips."""
+    classes = range(model.num_classes) if model.classes is None else model.classes
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    return [
+        None if np.isnan(row).all() else [(classes[place], float(row[place])) for place in places]
+        for row, places in zip(probabilities, best.tolist(), strict=True)
+    ]
 
 
 def _logits_of_lone_text(model: RNNClassifier, sequences: Any) -> Floats | None:

@@ -407,6 +407,10 @@ class RNNClassifier(nn.Module):
         logits = self._logits(inputs, check_inputs(inputs, lengths, self.input_size, self.empty), None)
         return self.add_context(logits, context)
 
+    def pool(self, inputs: Tensor | PackedSequence, lengths: Tensor) -> Tensor:
+        """Return the pooled vectors (B, S), which the head reads, of sequences of which none is empty; none dropped."""
+        return self._pool(inputs, lengths, None, self.plan(lengths))
+
     def add_context(self, logits: Tensor, context: Tensor | None) -> Tensor:
         """Return logits (B, C), or those of prefixes (B, T, C), with what facts about the sequences (B, K) add."""
         if self.context_logits is None or context is None:
