@@ -268,6 +268,31 @@ static Outputs outputs_of(const Model *model, void *to, int64_t longest) {
 
 /* ---- Checks ---- */
 
+/* A training step of several labels, with something added to the logits: what it says of the gradient of the logits must,
+   given to a pass forwards and back, lead to the very same gradients of weights and inputs. */
+static void check_several(Net *net, const Data *data, int threads) {
+    const Model *model = &net->model;
+    int64_t rows = data->batch.count * model->classes, count, inputs = model->vocab ? 0 : data->steps * model->input;
+    uint8_t *targets = calloc((size_t)rows, 1);
+    for (int64_t i = 0; i < rows; i++) targets[i] = (uint8_t)(i % 3 == 0);
+    void *offset = zeros(rows), *logits = zeros(rows), *again = zeros(rows), *d_logits = zeros(rows);
+    void *d_inputs = zeros(inputs), *others = zeros(inputs);
+    for (int64_t i = 0; i < rows; i++) put(offset, i, (double)(i % 7 - 3) / 8);
+    Outputs outputs = outputs_of(model, logits, data->longest), plain = outputs_of(model, again, data->longest);
+    Objective objective = {.labels = data->labels, .factor = data->factor, .smoothing = 0.125, .targets = targets,
+                           .offset = offset, .d_logits = d_logits, .d_inputs = inputs ? d_inputs : NULL};
+    Gradients given = {.logits = d_logits, .longest = data->longest, .inputs = inputs ? others : NULL};
+    expect_ok(seqclf_train(kind, model, &data->batch, &objective, &outputs, work, threads), "train, several labels");
+    void *first = take_gradients(net, &count);
+    expect_ok(seqclf_forward(kind, model, &data->batch, &plain, work, threads, 1, inputs > 0), "forward");
+    expect_ok(seqclf_backward(kind, &given, work, threads), "backward");
+    void *second = take_gradients(net, &count);
+    expect_equal(first, second, (size_t)count * size, "several labels: train, and forwards and back");
+    expect_equal(d_inputs, others, (size_t)inputs * size, "several labels: gradients of inputs");
+    void *all[] = {targets, offset, logits, again, d_logits, d_inputs, others, first, second};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
 /* Forwards, back and a training step, by 1 and by 4 threads; what was put out is returned. */
 static void *check_passes(Net *net, const Data *data, Hashes *hashes) {
     const Model *model = &net->model;
@@ -305,6 +330,7 @@ static void *check_passes(Net *net, const Data *data, Hashes *hashes) {
                 expect_equal(trained, found, (size_t)count * size, "train: 1 and 4 threads");
                 free(found);
             } else trained = found;
+            check_several(net, data, threads);
         }
         if (!batch->keys) {
             Outputs again = outputs_of(model, memset(to, 0, (size_t)(B * row) * size), data->longest);
