@@ -125,7 +125,7 @@ class RNNClassifier(nn.Module):
         multi_label: Whether a sequence may have several labels: `fit` then minimises binary cross-entropy, and
             `predict` gives tuples of those labels whose probability reaches `thresholds`, which `calibrate` chooses.
         fields: What the columns of records are, `dataset.fields`: numbers are read as features, categories as vectors
-            of `embedding_dim`, or of fewer features where they have fewer ids. `input_size` is then their number.
+            of up to `embedding_dim` features, fewer where they have few ids. `input_size` is then their number.
         context_fields: What facts about whole sequences are, `dataset.context_fields`, which add to the logits.
         vocabulary: What encodes raw sequences for `predict`; kept with the model by `save`.
         classes: The labels of the classes, which `predict` returns; kept with the model by `save`.

@@ -1,5 +1,6 @@
 """Float features on their way into a model: standardised, and with missing values dealt with."""
 
+import math
 from typing import Any, Literal, cast
 
 import torch
@@ -124,7 +125,7 @@ class FieldFeatures(nn.Module):
         fields: What the columns of rows are.
         standardize: As for `Features`, of numbers.
         missing: Likewise.
-        embedding_dim: The size of the vectors of a category; less where it has fewer ids.
+        embedding_dim: The largest size of the vectors of a category; those of fewer ids are smaller.
 
     Attributes:
         output_size: The number of features that come out.
@@ -135,7 +136,7 @@ class FieldFeatures(nn.Module):
         self.places = fields.categories
         self.number_places = fields.numbers
         self.numbers = Features(len(self.number_places), standardize, missing)
-        tables = [nn.Embedding(size, min(embedding_dim, size)) for size in fields.sizes]
+        tables = [nn.Embedding(size, min(embedding_dim, _width_for(size))) for size in fields.sizes]
         for table in tables:
             nn.init.zeros_(table.weight[:_FIRST_ID])  # what no training data have says nothing
         self.categories = nn.ModuleList(tables)
@@ -178,6 +179,15 @@ class FieldFeatures(nn.Module):
         numbers = self.numbers.nothing(rows[..., self.number_places], dtype)
         width = self.output_size - self.numbers.output_size
         return torch.cat([numbers, numbers.new_zeros(*numbers.shape[:-1], width)], dim=-1)
+
+
+def _width_for(size: int) -> int:
+    """Return how large vectors of a category of so many ids are: few ids need few features.
+
+    References:
+        The rule of thumb of fastai's tabular models, https://docs.fast.ai/tabular.model.html.
+    """
+    return min(size, round(1.6 * math.pow(size, 0.56)))
 
 
 def ids_of(column: Tensor, size: int) -> Tensor:
