@@ -591,3 +591,5 @@ def test_the_estimator_takes_records_and_several_labels() -> None:
     found = SequenceClassifier(hidden_size=8).fit(texts, data.labels.numpy())
     assert found.predict(texts).shape == (60, 3)
     assert found.score(texts, data.labels.numpy()) > 0.8
+    with pytest.raises(InvalidArgumentError, match="tokenizer must be None for records; got one"):
+        SequenceClassifier(fields=["page", "seconds"], tokenizer="words").fit(rows, LABELS * 4)
