@@ -113,3 +113,7 @@ def test_the_command_takes_series(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["report", table, "--series"]) == 0
     assert main(["report", table, "--sequence", "x"]) == 2
     assert "--label must be given" in capsys.readouterr().err
+    assert main(["report", table, "--series", "--tokenizer", "words"]) == 2
+    assert "--tokenizer must not come with --series" in capsys.readouterr().err
+    assert main(["report", table, "--series", "--label-separator", ";"]) == 2
+    assert "--label-separator must not come with --series" in capsys.readouterr().err

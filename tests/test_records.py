@@ -593,3 +593,22 @@ def test_the_estimator_takes_records_and_several_labels() -> None:
     assert found.score(texts, data.labels.numpy()) > 0.8
     with pytest.raises(InvalidArgumentError, match="tokenizer must be None for records; got one"):
         SequenceClassifier(fields=["page", "seconds"], tokenizer="words").fit(rows, LABELS * 4)
+
+
+def test_one_hot_rows_in_lists_are_rows() -> None:
+    dataset = SequenceDataset.from_sequences(["ab", "b"], [[1, 0], [0, 1]], multi_label=True)
+    assert (dataset.classes, dataset.labels.tolist()) == ((0, 1), [[1, 0], [0, 1]])
+    named = SequenceDataset.from_sequences(["ab", "b"], [[1, 2], [2, 3]], multi_label=True)
+    assert (named.classes, named.labels.tolist()) == ((1, 2, 3), [[1, 1, 0], [0, 1, 1]])
+
+
+def test_reports_compare_only_what_has_the_same_context() -> None:
+    with_context = SequenceDataset.from_sequences(VISITS, LABELS, fields=DATA.fields, context=np.zeros(3))
+    with pytest.raises(InvalidArgumentError, match="other must be encoded like this dataset"):
+        DATA.report(with_context)
+
+
+@pytest.mark.parametrize("options", [{"trailing_missing": "end"}, {"channels_first": True}])
+def test_options_of_float_arrays_are_refused_for_records(options: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"{next(iter(options))} must be left alone for records"):
+        SequenceDataset.from_sequences(VISITS, LABELS, **options)

@@ -277,6 +277,10 @@ def _read(arguments: argparse.Namespace, table: str, **options: Any) -> Sequence
     if [arguments.sequence is None, arguments.by is None, not arguments.series].count(False) != 1:
         raise InvalidArgumentError("one of --sequence, --by and --series must be given; got more, or none.")
     if arguments.series:
+        for name in ("label", "label_separator", "order", "fields", "context", "categories", "tokenizer"):
+            if getattr(arguments, name, None) is not None:
+                option = name.replace("_", "-")
+                raise InvalidArgumentError(f"--{option} must not come with --series, which has a form of its own.")
         return _read_series(table, **options)
     if arguments.label is None:
         raise InvalidArgumentError("--label must be given: the column of the labels.")

@@ -208,7 +208,11 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             )
         names, kinds, known = check_fields(fields)
         read = read_sequences(sequences, channels_first=channels_first, names=names)
-        if check_choice("trailing_missing", trailing_missing, ("keep", "end")) == "end":
+        cuts = check_choice("trailing_missing", trailing_missing, ("keep", "end")) == "end"
+        if read.kind == "records" and (cuts or channels_first):
+            name = "trailing_missing" if cuts else "channels_first"
+            raise InvalidArgumentError(f"{name} must be left alone for records; it is for float arrays.")
+        if cuts:
             read = cut_padding(read)
         store, vocabulary, known = encode(
             read,

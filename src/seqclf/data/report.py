@@ -241,7 +241,8 @@ def _leakage(dataset: LabelledSequences, other: LabelledSequences) -> Leakage:
             f"other must be a SequenceDataset; got {type(other).__name__}. Make it with from_pairs."
         )
     fits = dataset.vocabulary == other.vocabulary and dataset.input_size == other.input_size
-    fits = fits and dataset.fields == other.fields and dataset.labels.ndim == other.labels.ndim
+    fits = fits and (dataset.fields, dataset.context_fields) == (other.fields, other.context_fields)
+    fits = fits and dataset.labels.ndim == other.labels.ndim
     if not fits or dataset.classes != other.classes:
         raise InvalidArgumentError(
             f"other must be encoded like this dataset; got {other!r} beside {dataset!r}. "

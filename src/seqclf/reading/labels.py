@@ -97,9 +97,9 @@ def _as_rows(labels: Any) -> tuple[npt.NDArray[np.uint8] | None, list[Any] | Non
     if isinstance(labels, list) and len({len(one) for one in labels if isinstance(one, list | tuple)}) == 1:
         first = labels[0]
         is_rows = isinstance(first, list) and len(first) > 1 and all(isinstance(one, list) for one in labels)
-        is_rows = is_rows and {type(value) for one in labels for value in one} <= {int, bool}
-        if is_rows and any(len(set(one)) < len(one) for one in labels):  # as labels in a collection differ
-            labels = np.array(labels)
+        values = {value for one in labels for value in one if type(value) in {int, bool}} if is_rows else set()
+        if is_rows and values <= {0, 1} and all(type(value) in {int, bool} for one in labels for value in one):
+            labels = np.array(labels)  # as sets of labels, all sequences would have both
     if not isinstance(labels, np.ndarray) or labels.ndim != 2 or labels.dtype.kind not in "biuf":
         return None, None
     wrong = np.argwhere((labels != 0) & (labels != 1))
