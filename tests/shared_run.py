@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from seqclf import Checkpoint, EpochEnd, RNNClassifier, fit
+from seqclf import RNNClassifier, fit
+from seqclf.callbacks import Checkpoint, EpochEnd
 from seqclf.training.distributed import process_rank
 from tests.killed_run import dataset
 

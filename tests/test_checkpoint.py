@@ -23,19 +23,9 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
 
-from seqclf import (
-    Checkpoint,
-    EarlyStopping,
-    FileFormatError,
-    History,
-    InvalidArgumentError,
-    InvalidDataError,
-    RNNClassifier,
-    SequenceDataset,
-    fit,
-    load,
-    save,
-)
+from seqclf import History, RNNClassifier, SequenceDataset, fit, load, save
+from seqclf.callbacks import Checkpoint, EarlyStopping
+from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from seqclf.tensor_file import read_tensor_file, write_tensor_file
 from seqclf.training import checkpoint as checkpoint_module
 from seqclf.training.nested import flatten, unflatten

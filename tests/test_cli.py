@@ -11,19 +11,9 @@ from typing import Any
 
 import pytest
 
-from seqclf import (
-    RNNClassifier,
-    SequenceDataset,
-    calibrate,
-    evaluate,
-    fit,
-    load,
-    predict,
-    predict_proba,
-    read_table,
-    save,
-)
+from seqclf import RNNClassifier, SequenceDataset, calibrate, evaluate, fit, load, predict, predict_proba, save
 from seqclf.cli import main
+from seqclf.reading import read_table
 from seqclf.training.stopping import EarlyStopping
 from tests.printed import is_shown
 

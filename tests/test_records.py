@@ -16,8 +16,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seqclf import (
-    InvalidArgumentError,
-    InvalidDataError,
     Predictor,
     RNNClassifier,
     SequenceDataset,
@@ -36,7 +34,7 @@ from seqclf import (
     save,
     verify_batching,
 )
-from seqclf.errors import SeqclfWarning
+from seqclf.errors import InvalidArgumentError, InvalidDataError, SeqclfWarning
 from seqclf.fields import Fields
 from seqclf.training.objective import Objective
 from seqclf.training.steps import AutogradSteps, NativeSteps

@@ -8,9 +8,6 @@ import torch
 from seqclf import (
     Batch,
     BucketBatchSampler,
-    EpochEnd,
-    InvalidArgumentError,
-    InvalidDataError,
     RNNClassifier,
     SequenceDataset,
     fit,
@@ -18,6 +15,8 @@ from seqclf import (
     run_study,
     verify_batching,
 )
+from seqclf.callbacks import EpochEnd
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 from tests import strategies
 
 PAIRS = [("ab", "x"), ("abaab", "y"), ("b", "x")]

@@ -15,19 +15,10 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR, ReduceLROnPlateau
 
 import seqclf.training.stopping
-from seqclf import (
-    EarlyStopping,
-    EpochEnd,
-    History,
-    InvalidArgumentError,
-    InvalidDataError,
-    RNNClassifier,
-    SequenceDataset,
-    TrainingError,
-    evaluate,
-    fit,
-)
+from seqclf import History, RNNClassifier, SequenceDataset, evaluate, fit
+from seqclf.callbacks import EarlyStopping, EpochEnd
 from seqclf.defaults import PLAIN
+from seqclf.errors import InvalidArgumentError, InvalidDataError, TrainingError
 from seqclf.training.steps import NativeSteps, StepData
 from tests import strategies
 
@@ -517,7 +508,8 @@ def test_a_dry_run_finds_what_memory_holds(monkeypatch: pytest.MonkeyPatch, erro
 def test_real_memory_that_runs_out_is_found_by_a_dry_run() -> None:
     code = """
 import random, re, resource, torch
-from seqclf import RNNClassifier, SequenceDataset, TrainingError, fit
+from seqclf import RNNClassifier, SequenceDataset, fit
+from seqclf.errors import TrainingError
 from seqclf.defaults import PLAIN
 torch.set_num_threads(1)
 pairs = [("".join(random.choices("abcd", k=1500)), "xy"[number % 2]) for number in range(200)]

@@ -1,13 +1,15 @@
-"""Callbacks for `fit`: what to do at the end of each epoch."""
+"""Callbacks for `fit`, and what they are given: early stopping, checkpoints, TensorBoard."""
 
 from typing import Any
 
 from seqclf.errors import MissingDependencyError
 from seqclf.files import PathLike
+from seqclf.training.checkpoint import Checkpoint
 from seqclf.training.distributed import process_rank
 from seqclf.training.run import EpochEnd
+from seqclf.training.stopping import EarlyStopping
 
-__all__ = ["TensorBoard"]
+__all__ = ["Checkpoint", "EarlyStopping", "EpochEnd", "TensorBoard"]
 
 
 class TensorBoard:

@@ -27,12 +27,12 @@ from seqclf.data.baseline import can_fit
 from seqclf.data.dataset import SequenceDataset
 from seqclf.engine.library import describe_engine
 from seqclf.errors import InvalidArgumentError, InvalidDataError, SeqclfError, SeqclfWarning
-from seqclf.export import export
 from seqclf.inference.predict import check_encodes, encode_for, predict_proba
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.features import MissingPolicy
 from seqclf.models.inputs import EmptyPolicy
 from seqclf.models.symbols import PositionsName
+from seqclf.onnx import export
 from seqclf.persistence import load, save
 from seqclf.reading.series import read_series
 from seqclf.reading.tables import Table

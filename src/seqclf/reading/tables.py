@@ -68,7 +68,8 @@ def read_table(
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-        >>> from seqclf import SequenceDataset, read_table
+        >>> from seqclf import SequenceDataset
+        >>> from seqclf.reading import read_table
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "people.csv"
         ...     _ = path.write_text("id,name,country\n1,Satoshi,Japan\n2,Rossi,Italy\n", encoding="utf-8")

@@ -40,7 +40,8 @@ class EpochEnd:
         history: The measures up to now, this epoch's included.
 
     Example:
-        >>> from seqclf import EpochEnd, RNNClassifier, SequenceDataset, fit
+        >>> from seqclf import RNNClassifier, SequenceDataset, fit
+        >>> from seqclf.callbacks import EpochEnd
         >>> train = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b")])
         >>> def stop_soon(end: EpochEnd) -> bool:
         ...     return end.epoch == 1
