@@ -33,6 +33,7 @@ def evaluate(
     batch_size: int = 256,
     metrics: Mapping[str, Metric] | None = None,
     groups: Iterable[Any] | None = None,
+    keep_probabilities: bool = False,
 ) -> Evaluation:
     """Measure `model` on `dataset`, in eval mode and without gradients; afterwards its mode is as before.
 
@@ -48,6 +49,8 @@ def evaluate(
         groups: What each sequence comes from (a person, a device), as many as there are sequences: `interval` and
             `compare` then draw whole groups, as those of one are no independent observations. Equal sequences are one
             group in any case.
+        keep_probabilities: Whether the result keeps the probability of each class, (n, C), from which `roc_auc`,
+            `average_precision` and `top_k_accuracy` follow.
 
     Raises:
         InvalidDataError: The dataset has another vocabulary, other classes, or another number of features.
@@ -68,7 +71,8 @@ def evaluate(
         own = read_groups(groups, len(given))
         own = own if dataset is given else own[given.sequences.sizes.numpy() > 0]  # empty ones are left out
         return replace(
-            evaluate(model, dataset, batch_size=batch_size, metrics=metrics), groups=join_groups(dataset.groups, own)
+            evaluate(model, dataset, batch_size=batch_size, metrics=metrics, keep_probabilities=keep_probabilities),
+            groups=join_groups(dataset.groups, own),
         )
     if dataset.multi_label:
         probabilities = predict_proba(model, dataset, batch_size=batch_size).astype(np.float64)
@@ -78,14 +82,15 @@ def evaluate(
     labels = dataset.labels.numpy()
     losses, confidences = np.empty(len(labels)), np.empty(len(labels))
     predictions = np.empty(len(labels), np.int64)
-    kept = np.empty((len(labels) if metrics else 0, model.num_classes))  # the only thing as large as both together
+    keeps = keep_probabilities or bool(metrics)
+    kept = np.empty((len(labels) if keeps else 0, model.num_classes))  # the only thing as large as both together
     for indices, _, logits in run_batches(model, dataset.sequences, batch_size, np.arange(len(labels))):
         log_probabilities = _log_softmax(logits.astype(np.float64))
         losses[indices] = -log_probabilities[np.arange(len(indices)), labels[indices]]
         predictions[indices] = logits.argmax(1)
         probabilities = np.exp(log_probabilities)
         confidences[indices] = probabilities.max(1)
-        if metrics:
+        if keeps:
             kept[indices] = probabilities
     whole = torch.from_numpy(kept)
     return Evaluation(
@@ -96,6 +101,8 @@ def evaluate(
         groups=dataset.groups,
         confidences=confidences,
         metrics={name: _measure(metric, whole, dataset.labels) for name, metric in (metrics or {}).items()},
+        probabilities=kept if keep_probabilities else None,
+        lengths=dataset.lengths.numpy(),
     )
 
 
@@ -116,6 +123,7 @@ def evaluation_of_several(
         groups=dataset.groups,
         metrics=metrics or {},
         probabilities=probabilities,
+        lengths=dataset.lengths.numpy(),
     )
 
 
@@ -159,4 +167,5 @@ def evaluate_together(model: RNNClassifier, dataset: SequenceDataset, group: Gro
         dataset.classes,
         dataset.groups,
         confidences.numpy(),
+        lengths=dataset.lengths.numpy(),
     )
