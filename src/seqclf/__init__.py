@@ -85,7 +85,7 @@ _MOVED = {  # names of 0.1 that have another home since 0.2; they go with 0.3
     **dict.fromkeys(["plot_calibration", "plot_confusion", "plot_history", "plot_lengths", "plot_study"], "plotting"),
     **dict.fromkeys(["download_names", "load_names"], "datasets"),
     **dict.fromkeys(["fold_ascii", "read_folder", "read_table"], "reading"),
-    **dict.fromkeys(["Checkpoint", "EarlyStopping", "EpochEnd"], "callbacks"),
+    **dict.fromkeys(["Checkpoint", "EarlyStopping"], "callbacks"),
     "BatchingReport": "verify",
     "DataReport": "data.report",
     "StudyResult": "study",

@@ -77,7 +77,7 @@ def evaluate(
     if dataset.multi_label:
         probabilities = predict_proba(model, dataset, batch_size=batch_size).astype(np.float64)
         whole = torch.from_numpy(probabilities)
-        found = {name: _measure(one, whole, dataset.labels) for name, one in (metrics or {}).items()}
+        found = {name: measure(one, whole, dataset.labels) for name, one in (metrics or {}).items()}
         return evaluation_of_several(probabilities, dataset, model.thresholds.cpu().numpy(), found)
     labels = dataset.labels.numpy()
     losses, confidences = np.empty(len(labels)), np.empty(len(labels))
@@ -100,7 +100,7 @@ def evaluate(
         classes=dataset.classes,
         groups=dataset.groups,
         confidences=confidences,
-        metrics={name: _measure(metric, whole, dataset.labels) for name, metric in (metrics or {}).items()},
+        metrics={name: measure(metric, whole, dataset.labels) for name, metric in (metrics or {}).items()},
         probabilities=kept if keep_probabilities else None,
         lengths=dataset.lengths.numpy(),
     )
@@ -134,7 +134,7 @@ def _log_softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return logits
 
 
-def _measure(metric: Any, probabilities: Tensor, labels: Tensor) -> Any:
+def measure(metric: Any, probabilities: Tensor, labels: Tensor) -> Any:
     """Return what a metric says; one with a state, as those of torchmetrics have, begins anew."""
     if not (hasattr(metric, "update") and hasattr(metric, "compute")):
         return metric(probabilities, labels)
