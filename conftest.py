@@ -33,7 +33,7 @@ def run_bash(example: Example) -> None:
     """Run a block in bash, where any command that fails makes it fail."""
     own = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     command = ["bash", "-euo", "pipefail", "-c", example.parsed]
-    finished = subprocess.run(command, check=False, env=own, timeout=300, capture_output=True, text=True)
+    finished = subprocess.run(command, check=False, env=own, timeout=600, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
     example.namespace["_printed"] = finished.stderr + finished.stdout
 

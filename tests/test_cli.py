@@ -325,7 +325,7 @@ def test_what_a_page_shows_is_compared_but_for_the_figures_of_models(page: str, 
 def in_a_shell(code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     own = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | environment
     command = ["bash", "-c", "set -o pipefail; " + code]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=own)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=own)
 
 
 def test_a_pipe_that_closes_early_is_no_error(model: Path, table: Path) -> None:
@@ -360,7 +360,7 @@ def test_bytes_that_are_no_text_are_unknown_symbols(model: Path) -> None:
         [sys.executable, "-m", "seqclf", "predict", str(model), "--json"],
         input=b"ab\xff\n",
         capture_output=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     assert json.loads(finished.stdout)["label"] == predict(load(model), ["ab�"])[0]

@@ -34,7 +34,7 @@ def start(processes: int, options: dict[str, Any], output: Path) -> "subprocess.
     alone = [sys.executable]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     whole = (alone if processes == 1 else command) + arguments
-    return subprocess.run(whole, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    return subprocess.run(whole, capture_output=True, text=True, timeout=600, env=environment, check=False)
 
 
 def start_without_launcher(processes: int, options: dict[str, Any], output: Path) -> list[str]:
@@ -52,7 +52,7 @@ def start_without_launcher(processes: int, options: dict[str, Any], output: Path
         numbers = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
         environment = os.environ | where | numbers
         started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
-    said = [process.communicate(timeout=120)[1] for process in started]
+    said = [process.communicate(timeout=600)[1] for process in started]
     assert all(process.returncode for process in started)
     return said
 

@@ -739,7 +739,7 @@ assert os.waitpid(child, 0)[1] == 0
 print("answered")
 """
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.stdout.strip() == "answered", done.stderr
 
@@ -772,7 +772,7 @@ assert abs(native[1] - other[1]) < 1e-9 and native[2] == other[2]
 print([warning.category.__name__ for warning in caught], str(caught[0].message)[:52])
 print(module.describe_engine())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False)
     assert done.stdout.splitlines() == [
         "['SeqclfWarning'] seqclf runs by torch's kernels, which is several tim",
         "torch's kernels, as the compiled ones could not be loaded",
