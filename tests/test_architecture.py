@@ -134,6 +134,7 @@ def test_no_file_imports_one_that_imports_it_back() -> None:
     assert circles == []
 
 
+@pytest.mark.processes
 def test_importing_brings_no_optional_package() -> None:
     import subprocess
     import sys

@@ -75,6 +75,7 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> float:
     return max(float(np.abs(np.array(first) - np.array(second)).max()) for first, second in pairs)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", RUNS)
 def test_several_processes_equal_one(name: str, tmp_path: Path) -> None:
     (alone,) = run(1, RUNS[name], tmp_path / "1")
@@ -86,6 +87,7 @@ def test_several_processes_equal_one(name: str, tmp_path: Path) -> None:
         assert largest < 1e-10
 
 
+@pytest.mark.processes
 def test_all_begin_with_the_weights_of_the_first_and_stop_together(tmp_path: Path) -> None:
     options = PLAIN | {"unseeded": True, "stop": 2}
     found = run(2, options, tmp_path / "out")
@@ -95,6 +97,7 @@ def test_all_begin_with_the_weights_of_the_first_and_stop_together(tmp_path: Pat
     assert difference(alone, found[0]) < 1e-10
 
 
+@pytest.mark.processes
 def test_a_process_that_dies_ends_the_run_and_any_number_goes_on(tmp_path: Path) -> None:
     (whole,) = run(1, PLAIN, tmp_path / "whole")
     options = PLAIN | {"folder": str(tmp_path / "run")}
@@ -108,6 +111,7 @@ def test_a_process_that_dies_ends_the_run_and_any_number_goes_on(tmp_path: Path)
     assert len(list((tmp_path / "run").iterdir())) == 2
 
 
+@pytest.mark.processes
 def test_what_one_process_began_two_go_on_with(tmp_path: Path) -> None:
     (whole,) = run(1, PLAIN, tmp_path / "whole")
     options = PLAIN | {"folder": str(tmp_path / "run")}

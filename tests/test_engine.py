@@ -714,6 +714,7 @@ def test_many_threads_predict_and_train_at_once() -> None:
     assert model.training
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="only Unix forks")
 def test_a_forked_process_answers() -> None:
     """torch's threads are lost in the child, and whoever waits for them waits for ever."""
@@ -747,6 +748,7 @@ print("answered")
 # Without the kernels.
 
 
+@pytest.mark.processes
 def test_without_the_kernels_torchs_do_it_all_and_one_warning_says_so() -> None:
     code = """
 import warnings

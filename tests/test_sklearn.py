@@ -91,6 +91,7 @@ def test_it_is_fit_and_predict_of_the_library() -> None:
     assert np.array_equal(predict_proba(model, ["ab", "q"]), estimator.predict_proba(["ab", "q"]))
 
 
+@pytest.mark.processes
 def test_the_tools_of_scikit_learn_work_on_lists_of_strings() -> None:
     assert cross_val_score(quick(), WORDS, LABELS, cv=3).mean() == 1.0
     search = GridSearchCV(quick(), {"hidden_size": [4, 8], "cell": ["gru"]}, cv=2, n_jobs=2).fit(WORDS, LABELS)
