@@ -49,7 +49,7 @@ EXEMPT = {
     "check_estimators_empty_data_messages": "a series without steps is refused in words of its own",
     "check_sample_weight_equivalence_on_dense_data": "repeated sequences make other batches than weighted ones; with "
     "one batch the law holds, and is tested in test_training",
-    "check_sample_weight_equivalence_on_sparse_data": "scikit-learn 1.6.0 asks it of estimators without sparse input too",
+    "check_sample_weight_equivalence_on_sparse_data": "1.6.0 asks it of those without sparse input too",
 }
 
 
