@@ -144,11 +144,6 @@ def test_importing_brings_no_optional_package() -> None:
     assert printed.stdout.strip() == "[]"
 
 
-def test_the_citation_names_the_version() -> None:
-    text = (SOURCE.parent.parent / "CITATION.cff").read_text(encoding="utf-8")
-    assert f"version: {seqclf.__version__}\n" in text
-
-
 def test_the_door_is_complete_and_sorted() -> None:
     assert seqclf.__all__ == sorted(seqclf.__all__)
     assert len(seqclf.__all__) <= 53  # those of the contract, and what errors and types people name

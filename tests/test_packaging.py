@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+import seqclf
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -62,6 +64,10 @@ def test_each_dependency_has_one_pin_within_its_range(python: str) -> None:
 
 def test_no_pin_brings_cuda() -> None:
     assert [pin.name for pin in pins() if pin.name.startswith(("cuda", "nvidia", "triton"))] == []
+
+
+def test_the_citation_names_the_version() -> None:
+    assert f"version: {seqclf.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 def test_all_addresses_are_of_one_repository() -> None:
