@@ -141,16 +141,12 @@ def test_no_file_imports_one_that_imports_it_back() -> None:
     assert circles == []
 
 
+@pytest.mark.processes
 def test_importing_brings_no_optional_package() -> None:
     optional = "('matplotlib', 'sklearn', 'onnx')"
     code = f"import sys; from seqclf import *; print([name for name in {optional} if name in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert printed.stdout.strip() == "[]"
-
-
-def test_the_citation_names_the_version() -> None:
-    text = (SOURCE.parent.parent / "CITATION.cff").read_text(encoding="utf-8")
-    assert f"version: {seqclf.__version__}\n" in text
 
 
 def test_the_door_is_complete_and_sorted() -> None:

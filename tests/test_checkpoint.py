@@ -142,6 +142,7 @@ def run_to_kill(folder: Path, output: Path, every_steps: int) -> "subprocess.Pop
     return subprocess.Popen([sys.executable, "-m", "tests.killed_run", str(folder), str(output), str(every_steps)])
 
 
+@pytest.mark.processes
 def test_runs_that_are_killed_at_random_end_as_if_nothing_had_happened(tmp_path: Path) -> None:
     """SIGKILL at any moment, some of them within a write, until the run gets through."""
     start = time.monotonic()

@@ -511,6 +511,7 @@ def test_a_dry_run_finds_what_memory_holds(monkeypatch: pytest.MonkeyPatch, erro
         train(data=data, batch_size=16, dry_run=True)
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are set as Linux does")
 def test_real_memory_that_runs_out_is_found_by_a_dry_run() -> None:
     code = """
