@@ -27,6 +27,7 @@ from seqclf.persistence import load, save
 from seqclf.plotting import plot_calibration, plot_confusion, plot_history, plot_lengths, plot_study
 from seqclf.reading.folders import fold_ascii, read_folder
 from seqclf.reading.tables import read_table
+from seqclf.report_page import write_report
 from seqclf.study import StudyResult, autotune, run_study
 from seqclf.training.baseline import linear_baseline
 from seqclf.training.calibration import adjust_priors, calibrate
@@ -95,4 +96,5 @@ __all__ = [
     "run_study",
     "save",
     "verify_batching",
+    "write_report",
 ]

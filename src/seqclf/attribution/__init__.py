@@ -1,6 +1,7 @@
 """explain: which steps of a sequence a prediction rests on."""
 
 import copy
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -72,6 +73,19 @@ def explain(
     store = encode_for(model, [sequence], None if context is None else [context])
     if not len(store.values):
         raise InvalidDataError("sequence must have one step at least to be explained; got none.")
+    symbols = _symbols(model, sequence) if model.input_size is None else range(len(store.values))
+    return explain_stored(model, store, symbols, label=label, method=method)
+
+
+def explain_stored(
+    model: RNNClassifier,
+    store: Ragged,
+    symbols: Iterable[Any],
+    *,
+    label: Any = None,
+    method: Method = "integrated_gradients",
+) -> Explanation:
+    """Explain the one sequence that `store` holds, as the model reads it; `symbols` are what to call its steps."""
     with evaluating(model), torch.backends.cudnn.flags(enabled=False):  # cuDNN has no gradient in eval mode
         vectors, baseline = _vectors(model, store)
         reader = _vector_reader(model, vectors.shape[1])
@@ -84,14 +98,13 @@ def explain(
         else:
             scores = _integrate(reader, vectors, baseline, index, float(logits[index] - none[index]))
     by_step = scores if scores.ndim == 1 else scores.sum(1)
-    is_text = model.input_size is None
     by_feature = None
     if model.features is not None and scores.ndim == 2:
         owners = torch.tensor(model.features.owners, device=scores.device)
         summed = scores.new_zeros(len(scores), model.input_size or 0).index_add(1, owners, scores)
         by_feature = summed.double().cpu().numpy()
     return Explanation(
-        sequence=tuple(_symbols(model, sequence)) if is_text else tuple(range(len(vectors))),
+        sequence=tuple(symbols),
         label=index if model.classes is None else model.classes[index],
         probability=float(logits.sigmoid()[index] if model.multi_label else logits.softmax(0)[index]),
         scores=by_step.double().cpu().numpy(),
