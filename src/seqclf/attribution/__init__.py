@@ -84,8 +84,12 @@ def explain_stored(
     *,
     label: Any = None,
     method: Method = "integrated_gradients",
+    most_points: int = _MOST,
 ) -> Explanation:
-    """Explain the one sequence that `store` holds, as the model reads it; `symbols` are what to call its steps."""
+    """Explain the one sequence that `store` holds, as the model reads it; `symbols` are what to call its steps.
+
+    `most_points` bounds the points of the integral, and so the time; whether they were enough the residual tells.
+    """
     with evaluating(model), torch.backends.cudnn.flags(enabled=False):  # cuDNN has no gradient in eval mode
         vectors, baseline = _vectors(model, store)
         reader = _vector_reader(model, vectors.shape[1])
@@ -96,7 +100,7 @@ def explain_stored(
         if method == "occlusion":
             scores = _occlude(reader, vectors, baseline, index)
         else:
-            scores = _integrate(reader, vectors, baseline, index, float(logits[index] - none[index]))
+            scores = _integrate(reader, vectors, baseline, index, float(logits[index] - none[index]), most=most_points)
     by_step = scores if scores.ndim == 1 else scores.sum(1)
     by_feature = None
     if model.features is not None and scores.ndim == 2:
@@ -174,12 +178,14 @@ def _occlude(reader: RNNClassifier, vectors: Tensor, baseline: Tensor, index: in
     return torch.cat(falls)
 
 
-def _integrate(reader: RNNClassifier, vectors: Tensor, baseline: Tensor, index: int, total: float) -> Tensor:
+def _integrate(
+    reader: RNNClassifier, vectors: Tensor, baseline: Tensor, index: int, total: float, *, most: int
+) -> Tensor:
     """Return the integral of the gradients from the baseline, times the way, (T, E); its sum is `total`, or nearly."""
     points = _FEWEST
     while True:
         scores = (vectors - baseline) * _mean_gradient(reader, vectors, baseline, index, points)
-        if points >= _MOST or abs(float(scores.sum()) - total) <= _TOLERANCE * abs(total):
+        if points >= most or abs(float(scores.sum()) - total) <= _TOLERANCE * abs(total):
             return scores
         points *= 2
 

@@ -15,8 +15,9 @@ from seqclf.report_page.markup import Markup, join, tag
 
 Floats = npt.NDArray[np.float64]
 
+MOST_FEATURES = 3  # of measurements that are drawn
 _WIDTH, _HEIGHT = 400, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 36
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 12, 36
 _MOST_POINTS = 300  # of a line, more than a screen shows
 _MOST_BARS = 80  # of a strip of scores
 
@@ -102,9 +103,9 @@ def line_chart(
         x = axes.x(mark[0])
         drawn.append(tag("line", x1=x, x2=x, y1=_TOP, y2=_HEIGHT - _BOTTOM, class_="mark"))
     description = "; ".join(_in_words(line, written) for line in lines)
-    key = [_key(f"k{number}", line.name) for number, line in enumerate(lines, 1)]
-    key += [] if mark is None else [_key("km", mark[1])]
-    return tag("figure", tag("figcaption", title, *key), svg(anchor, title, f"{description}.", *drawn))
+    keys = [(f"k{number}", line.name) for number, line in enumerate(lines, 1)] if len(lines) > 1 else []
+    keys += [] if mark is None else [("km", mark[1])]
+    return _figure(title, keys, svg(anchor, title, f"{description}.", *drawn))
 
 
 def reliability_chart(anchor: str, counts: npt.NDArray[np.int64], confidence: Floats, accuracy: Floats) -> Markup:
@@ -127,13 +128,13 @@ def reliability_chart(anchor: str, counts: npt.NDArray[np.int64], confidence: Fl
     dots = [tag("circle", cx=axes.x(x), cy=axes.y(y), r=3.5, class_="dot") for x, y in zip(line.x, line.y, strict=True)]
     grid = _grid(axes, "how sure the model is", "{:.0%}".format, "{:.0%}".format)
     title = "How often answers are right, by how sure the model is"
-    key = _key("k1", "accuracy"), _key("km", "as sure as right"), _key("kb", "share of answers")
+    keys = [("k1", "accuracy"), ("km", "as sure as right"), ("kb", "share of answers")]
     told = "; ".join(
         f"sure {x:.0%}, right {y:.0%}, {number:,} answers"
         for x, y, number in zip(line.x, line.y, counts[filled].tolist(), strict=True)
     )
     drawn = svg(anchor, title, f"{told}.", grid, *bars, diagonal, _path(axes, line, 1), *dots)
-    return tag("figure", tag("figcaption", title, *key), drawn)
+    return _figure(title, keys, drawn)
 
 
 def histogram(anchor: str, title: str, parts: dict[str, npt.NDArray[np.int64]], x_label: str) -> Markup:
@@ -154,7 +155,7 @@ def series_chart(anchor: str, values: Floats, scores: Floats | None) -> Markup:
     steps, height = len(values), 96
     x = np.linspace(2, _WIDTH - 2, steps) if steps > 1 else np.array([_WIDTH / 2])
     drawn = []
-    for number, feature in enumerate(values.T[:3], 1):
+    for number, feature in enumerate(values.T[:MOST_FEATURES], 1):
         known = feature[np.isfinite(feature)]
         low, spread = (known.min(), np.ptp(known) or 1.0) if len(known) else (0.0, 1.0)
         line = _thinned(Line("", x, height - 4 - (feature - low) / spread * (height - 8)))
@@ -233,5 +234,7 @@ def _in_words(line: Line, written: Callable[[float], str]) -> str:
     return f"{line.name}: from {written(float(line.y[known[0]]))} to {written(float(line.y[known[-1]]))}"
 
 
-def _key(kind: str, name: str) -> Markup:
-    return tag("span", tag("i", class_=kind), name, class_="key")
+def _figure(title: str, keys: Sequence[tuple[str, str]], drawn: Markup) -> Markup:
+    """Return a picture under its title and what its lines mean."""
+    named = [tag("span", tag("i", class_=kind), name) for kind, name in keys]
+    return tag("figure", tag("figcaption", title, tag("div", *named, class_="keys")), drawn)

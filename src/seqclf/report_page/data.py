@@ -12,32 +12,31 @@ def data_section(material: Material) -> Markup:
     """Return what is to be known of the training and the test data."""
     reports = (material.of_train, material.of_test)
     several = material.test.multi_label
-    rows = [
-        (name, one, other) for (name, one), (_, other) in zip(*(_facts(part, several) for part in reports), strict=True)
-    ]
+    facts = zip(*(_facts(part, several) for part in reports), strict=True)
+    rows = [(name, one, other) for (name, one), (_, other) in facts if {one, other} != {"0"}]
     kind = _kind_of(material)
     content = [tag("p", kind)] if kind else []
     content.append(table("The training and the test data", ("", "training", "test"), rows))
     content.extend(tag("p", sentence) for sentence in _between(material))
     lengths = {"training": material.train.lengths.numpy(), "test": material.test.lengths.numpy()}
     spread = histogram("lengths", "Lengths: the part of the sequences, by number of steps", lengths, "steps")
-    return section("data", "Data", tag("div", tag("div", *content), spread, class_="charts"))
+    return section("data", "Data", tag("div", tag("div", *content), spread, class_="grid-of"))
 
 
 def _facts(report: DataReport, several: bool) -> Iterator[tuple[str, str]]:
     least, *quartiles, greatest = report.length_quartiles
-    largest = max(report.class_counts.values())
     yield "sequences", f"{report.n:,}"
     yield "distinct sequences", f"{report.distinct:,}"
-    yield "most often the same", f"{report.most_repeated:,} times"
+    yield "most frequent one", "once" if report.most_repeated == 1 else f"{report.most_repeated:,} times"
     yield f"with several {'label sets' if several else 'labels'}", f"{report.ambiguous:,}"
     yield "accuracy at most", percent(report.ceiling)
     yield "classes that occur", f"{sum(number > 0 for number in report.class_counts.values()):,}"
-    yield "largest class", percent(largest / report.n)
-    yield "shortest, longest", f"{least:,g}, {greatest:,g} steps"
+    yield "largest class", percent(max(report.class_counts.values()) / report.n)
+    yield "lengths", f"{least:,g} to {greatest:,g}"
     yield "quartiles of length", ", ".join(f"{one:,g}" for one in quartiles)
     yield "outliers in length", f"{len(report.length_outliers):,}"
-    yield "unknown symbols", f"{report.unknown_steps:,} of {report.steps:,} steps"
+    yield "steps", f"{report.steps:,}"
+    yield "unknown symbols", f"{report.unknown_steps:,}"
     yield "missing values", f"{report.missing_values:,}"
     yield "empty sequences", f"{report.empty:,}"
 

@@ -6,23 +6,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqclf.attribution import explain_stored
+from seqclf.attribution import Explanation, explain_stored
 from seqclf.data.dataset import SequenceDataset
 from seqclf.fields import Fields
-from seqclf.report_page.charts import series_chart
+from seqclf.report_page.charts import MOST_FEATURES, series_chart
 from seqclf.report_page.markup import Markup, count, cut, escape, join, name_of, percent, section, table, tag
 from seqclf.report_page.material import Material
-from seqclf.report_page.mistakes import Mistake, labels_elsewhere, surest_mistakes
+from seqclf.report_page.mistakes import Labels, Mistake, labels_elsewhere, surest_mistakes
+from seqclf.report_page.page import STEP_LEVELS
 from seqclf.vocabulary import Vocabulary
 
 Floats = npt.NDArray[np.float64]
 
-_MOST_EXPLAINED = 2_000  # steps of a sequence, of which more take long
-_MOST_TOGETHER = 20_000  # of all sequences that are explained
-_HEAD, _TAIL = 160, 80  # symbols of a long sequence that are shown
+_MOST_EXPLAINED = 1_000  # steps of a sequence, of which more take long
+_MOST_TOGETHER = 3_000  # of all sequences that are explained
+_POINTS = 64  # of the integral at most
+_SETTLED = 0.1  # part of the logit by which the integral may be off
+_HEAD, _TAIL = 120, 60  # symbols of a long sequence that are shown
 _MOST_RECORDS = 12
 _STRONGEST = 3  # steps that are named with their figures
-_LEVELS = 5
 
 
 def mistakes_section(material: Material, most: int) -> Markup:
@@ -34,8 +36,8 @@ def mistakes_section(material: Material, most: int) -> Markup:
     known = labels_elsewhere(material.train, material.test, [one.index for one in chosen])
     again = labels_elsewhere(material.test, material.test, [one.index for one in chosen])
     told = (
-        f"{count(wrong, 'test sequence')} got a wrong answer. These are the {len(chosen)} of which the model was surest; "
-        "equal sequences come once. Some are labels to be corrected, some are what it has not understood."
+        f"{count(wrong, 'test sequence')} got a wrong answer. These are the {len(chosen)} of which the model was "
+        "surest, equal sequences once. Some show labels to correct, others what the model has not learned."
     )
     scores = _explanations(material, chosen)
     cases = [_case(material, *parts) for parts in zip(chosen, scores, known, again, strict=True)]
@@ -48,42 +50,45 @@ def _legend(material: Material) -> Markup:
         return tag("p", told)
     if material.test.input_size is not None:
         keys = [tag("b", "Bars up"), " speak for the class named, ", tag("b", "bars down"), " against it."]
-        return tag("p", "The lines are the measurements, and under them is what each step contributed. ", *keys)
+        width = material.test.input_size
+        which = "measurements" if width <= MOST_FEATURES else f"first {MOST_FEATURES} of {width} features"
+        return tag("p", f"The lines are the {which}, and under them is what each step contributed. ", *keys)
     for_it = tag("span", "solid underline, blue", class_="p4")
     against = tag("span", "dotted underline, orange", class_="n4")
     told = ["What each symbol contributed to the class named: ", for_it, " for it, ", against, " against it; "]
     return tag("p", *told, "the deeper, the more. The strongest are told in figures too.", class_="legend")
 
 
-def _explanations(material: Material, chosen: Sequence[Mistake]) -> list[Floats | None]:
-    """Return what each step contributed to the class that is explained, (T,), as far as that does not take long."""
-    scores: list[Floats | None] = []
+def _explanations(material: Material, chosen: Sequence[Mistake]) -> list[Explanation | None]:
+    """Return what each step contributed to the class that is explained, as far as that does not take long."""
+    found: list[Explanation | None] = []
     left = _MOST_TOGETHER
     for one in chosen:
-        store = material.test.sequences.select([one.index])
-        steps = store.total
-        if not 0 < steps <= min(left, _MOST_EXPLAINED):
-            scores.append(None)
-            continue
-        left -= steps
-        classes = range(material.model.num_classes) if material.model.classes is None else material.model.classes
-        found = explain_stored(material.model, store, range(steps), label=classes[one.explained]).scores
-        scores.append(found if np.isfinite(found).all() else None)
-    return scores
+        steps = int(material.test.sequences.sizes[one.index])
+        is_short = 0 < steps <= min(left, _MOST_EXPLAINED)
+        left -= steps if is_short else 0
+        found.append(_explain(material, one) if is_short else None)
+    return found
 
 
-def _case(
-    material: Material,
-    mistake: Mistake,
-    scores: Floats | None,
-    known: list[tuple[tuple[int, ...], int]],
-    again: list[tuple[tuple[int, ...], int]],
-) -> Markup:
+def _explain(material: Material, mistake: Mistake) -> Explanation | None:
+    """Explain an answer: by integrated gradients; by occlusion where their integral does not settle soon."""
+    classes = range(material.model.num_classes) if material.model.classes is None else material.model.classes
+    store = material.test.sequences.select([mistake.index])
+    given = (material.model, store, range(store.total))
+    label = classes[mistake.explained]
+    found = explain_stored(*given, label=label, most_points=_POINTS)
+    if abs(found.residual) > _SETTLED * abs(found.logit - found.baseline_logit):
+        found = explain_stored(*given, label=label, method="occlusion")
+    return found if np.isfinite(found.scores).all() else None
+
+
+def _case(material: Material, mistake: Mistake, found: Explanation | None, known: Labels, again: Labels) -> Markup:
     """Return one mistake."""
-    test = material.test
+    test, scores = material.test, None if found is None else found.scores
     parts = [_heading(test, mistake), _sequence(test, mistake.index, scores)]
-    if scores is not None:
-        parts.append(_strongest(test, mistake, scores))
+    if found is not None:
+        parts.append(_strongest(test, mistake, found))
     else:
         steps = int(test.sequences.sizes[mistake.index])
         why = "it has no step" if not steps else "it is too long, or its figures are not finite"
@@ -113,7 +118,7 @@ def _names(test: SequenceDataset, places: Iterable[int]) -> Markup:
     return join([name_of(test.classes[place]) for place in places], ", ") or escape("no label")
 
 
-def _counted(test: SequenceDataset, labels: list[tuple[tuple[int, ...], int]]) -> Markup:
+def _counted(test: SequenceDataset, labels: Labels) -> Markup:
     return join(
         [
             join([_names(test, places), f" ({number:,} times)" if number > 1 else " (once)"])
@@ -146,22 +151,21 @@ def symbols_of(vocabulary: Vocabulary | None, ids: Sequence[int]) -> list[str]:
 
 
 def _byte(symbol: Any) -> str:
-    return (
-        bytes([symbol]).decode("latin-1" if 32 <= symbol < 127 else "ascii", "backslashreplace")
-        if isinstance(symbol, int)
-        else str(symbol)
-    )
+    """Return a byte as the character that it is in ASCII, or as its number."""
+    if not isinstance(symbol, int):
+        return str(symbol)
+    return chr(symbol) if 32 <= symbol < 127 else f"\\x{symbol:02x}"
 
 
 def _symbols(symbols: Sequence[str], scores: Floats | None, between: str) -> Markup:
     """Return symbols, each shaded by what it contributed; of many the first and the last."""
-    left_out = len(symbols) - _HEAD - _TAIL
+    left_out, kind = len(symbols) - _HEAD - _TAIL, "steps" if not between else "steps prose"
     if left_out <= 1:
-        return tag("p", join(_shaded(symbols, scores, range(len(symbols))), between), class_="steps", dir="auto")
+        return tag("p", join(_shaded(symbols, scores, range(len(symbols))), between), class_=kind, dir="auto")
     head, tail = range(_HEAD), range(len(symbols) - _TAIL, len(symbols))
     told = tag("small", f" … {left_out:,} left out … ", class_="soft")
     parts = (join(_shaded(symbols, scores, one), between) for one in (head, tail))
-    return tag("p", join(parts, told), class_="steps", dir="auto")
+    return tag("p", join(parts, told), class_=kind, dir="auto")
 
 
 def _shaded(symbols: Sequence[str], scores: Floats | None, places: range) -> list[Markup]:
@@ -180,18 +184,21 @@ def _shaded(symbols: Sequence[str], scores: Floats | None, places: range) -> lis
 
 
 def _shade(part: float) -> str | None:
-    level = round(_LEVELS * abs(part))
+    level = round(STEP_LEVELS * abs(part))
     return f"{'p' if part > 0 else 'n'}{level}" if level else None
 
 
-def _strongest(test: SequenceDataset, mistake: Mistake, scores: Floats) -> Markup:
+def _strongest(test: SequenceDataset, mistake: Mistake, found: Explanation) -> Markup:
     """Return the steps that contributed most, with their figures."""
-    order = np.argsort(-np.abs(scores), kind="stable")[:_STRONGEST].tolist()
-    ids = test.sequences[mistake.index]
-    is_named = test.input_size is None
-    names = symbols_of(test.vocabulary, ids[order].tolist()) if is_named else [f"step {place + 1:,}" for place in order]
-    told = [join([name_of(name), f" {scores[place]:+.2f}"]) for name, place in zip(names, order, strict=True)]
-    return tag("p", "Most on ", name_of(test.classes[mistake.explained]), ": ", join(told, ", "), class_="small soft")
+    order = np.argsort(-np.abs(found.scores), kind="stable")[:_STRONGEST].tolist()
+    if test.input_size is None:
+        names = symbols_of(test.vocabulary, test.sequences[mistake.index][order].tolist())
+    else:
+        names = [f"step {place + 1:,}" for place in order]
+    told = [join([name_of(name), f" {found.scores[place]:+.2f}"]) for name, place in zip(names, order, strict=True)]
+    method = " (by occlusion)" if found.method == "occlusion" else ""
+    label = name_of(test.classes[mistake.explained])
+    return tag("p", "Most on ", label, ": ", join(told, ", "), method, class_="small soft")
 
 
 def _records(fields: Fields, rows: Floats, scores: Floats | None) -> Markup:
@@ -202,21 +209,13 @@ def _records(fields: Fields, rows: Floats, scores: Floats | None) -> Markup:
         places = np.sort(np.argsort(-weight, kind="stable")[:_MOST_RECORDS])
     header = ("step", *map(name_of, fields.names), *([] if scores is None else ["contributed"]))
     shown = [
-        (f"{place + 1:,}", *values_of(fields, rows[place]), *([] if scores is None else [_signed(scores[place])]))
+        (f"{place + 1:,}", *values_of(fields, rows[place]), *([] if scores is None else [f"{scores[place]:+.2f}"]))
         for place in places.tolist()
     ]
-    which = (
-        "All"
-        if len(places) == len(rows)
-        else f"The {len(places)} weightiest of"
-        if scores is not None
-        else f"The last {len(places)} of"
-    )
+    which = "All" if len(places) == len(rows) else f"The {len(places)} that count most of"
+    if scores is None and len(places) < len(rows):
+        which = f"The last {len(places)} of"
     return table(f"{which} {count(len(rows), 'step')}", header, shown)
-
-
-def _signed(score: float) -> Markup:
-    return tag("span", f"{score:+.2f}")
 
 
 def values_of(fields: Fields, row: Floats) -> list[Markup]:

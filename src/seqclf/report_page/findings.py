@@ -71,17 +71,30 @@ def _of_classes(material: Material) -> Iterator[Finding]:
     unseen, untested = trained == 0, tested == 0
     rough = (tested > 0) & (tested < _ROUGH)
     if unseen.any():
-        yield True, join([_classes(material, unseen), " without a training sequence"])
+        yield True, join([_classes(material, unseen), " had no training sequence."])
     if untested.any():
-        yield True, join([_classes(material, untested), " without a test sequence, so nothing is known about it"])
+        yield (
+            True,
+            join(
+                [
+                    _classes(material, untested),
+                    " had no test sequence, so nothing is known about how well the model does there.",
+                ]
+            ),
+        )
     if rough.any():
-        yield False, join([_classes(material, rough), f" with fewer than {_ROUGH} test sequences: figures are rough"])
+        yield (
+            False,
+            join(
+                [_classes(material, rough), f" had fewer than {_ROUGH} test sequences, so the figures there are rough."]
+            ),
+        )
     predicted = np.zeros(len(tested), bool)
     labels = material.result.predictions
     predicted[np.flatnonzero(labels.any(0)) if labels.ndim == 2 else np.unique(labels)] = True
     never = ~predicted & ~untested
     if never.any():
-        yield True, join([_classes(material, never), " never predicted"])
+        yield True, join([_classes(material, never), f" {'was' if never.sum() == 1 else 'were'} never predicted."])
 
 
 def _classes(material: Material, which: np.ndarray) -> Markup:  # type: ignore[type-arg]

@@ -13,6 +13,8 @@ from seqclf.data.duplicates import duplicate_groups
 from seqclf.data.ragged import concatenate
 from seqclf.training.evaluation import Evaluation
 
+Labels = list[tuple[tuple[int, ...], int]]  # indices of classes, and how often a sequence has them
+
 
 @dataclass(frozen=True)
 class Mistake:
@@ -69,9 +71,7 @@ def _mistake(result: Evaluation, index: int) -> Mistake:
     return Mistake(index, (true,), (predicted,), predicted, sure, float(np.exp(-result.losses[index])))
 
 
-def labels_elsewhere(
-    dataset: SequenceDataset, of: SequenceDataset, indices: Sequence[int]
-) -> list[list[tuple[tuple[int, ...], int]]]:
+def labels_elsewhere(dataset: SequenceDataset, of: SequenceDataset, indices: Sequence[int]) -> list[Labels]:
     """Return for sequences of one dataset which labels an equal one has in another, and how often, by frequency."""
     own = len(dataset)
     groups = duplicate_groups(concatenate(dataset.sequences, of.sequences.select(list(indices))))

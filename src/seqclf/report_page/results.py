@@ -4,6 +4,7 @@ Legend: C classes.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,12 +12,13 @@ from seqclf.report_page.charts import reliability_chart
 from seqclf.report_page.findings import findings_of
 from seqclf.report_page.markup import Markup, between, count, name_of, percent, scroll_box, section, table, tag
 from seqclf.report_page.material import Material, calibration, frequent_confusions, recall_bounds
+from seqclf.report_page.page import HEAT_LEVELS
 from seqclf.training.evaluation import Evaluation
 
 _WHOLE_MATRIX = 60  # classes up to which all pairs are shown
 _MOST_CLASSES = 500  # rows of the table of classes
+_NONE = "n/a"
 _FEW_PAIRS, _MANY_PAIRS = 10, 30
-_SHADES = 9
 
 
 def headline(material: Material) -> Markup:
@@ -34,15 +36,16 @@ def headline(material: Material) -> Markup:
         other = material.interval(material.baseline)
         rows.append(("linear baseline", other.value, other.low, other.high))
     rows.append(("majority", result.majority, math.nan, math.nan))
+    scale = _scale(rows)
     beside = table(
-        "Accuracy, and what a model has to beat (bars: 95 % intervals, from 0 to 100 %)",
-        ("", "accuracy", tag("span", "95 % interval", class_="wide"), ""),
+        f"Accuracy, and what a model has to beat (bars: 95 % intervals, from {scale[0]:.0%} to {scale[1]:.0%})",
+        ("", "accuracy", "95 % interval", ""),
         [
             (
                 name,
                 percent(value),
-                tag("span", "" if math.isnan(low) else between(low, high), class_="wide"),
-                track(value, low, high, is_other=name != "model"),
+                "" if math.isnan(low) else between(low, high),
+                track(value, low, high, scale, is_other=name != "model"),
             )
             for name, value, low, high in rows
         ],
@@ -60,13 +63,26 @@ def _other_figures(result: Evaluation) -> str:
     return " · ".join(figures)
 
 
-def track(value: float, low: float, high: float, *, is_other: bool = False) -> Markup:
-    """Return a value and its interval as a dot and a bar between 0 and 1; the numbers themselves stand beside it."""
+def _scale(rows: Sequence[tuple[str, float, float, float]]) -> tuple[float, float]:
+    """Return the tenths between which all values and intervals are, which leaves room to tell them apart."""
+    ends = [one for row in rows for one in row[1:] if math.isfinite(one)]
+    low, high = math.floor(10 * min(ends)) / 10, math.ceil(10 * max(ends)) / 10
+    return low, max(high, low + 0.1)
+
+
+def track(
+    value: float, low: float, high: float, scale: tuple[float, float] = (0, 1), *, is_other: bool = False
+) -> Markup:
+    """Return a value and its interval as a mark and a bar on a scale; the numbers themselves stand beside it."""
+
+    def place(one: float) -> float:
+        return 100 * (one - scale[0]) / (scale[1] - scale[0])
+
     parts = []
     if math.isfinite(low):
-        parts.append(tag("i", style=f"left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"))
+        parts.append(tag("i", style=f"left:{place(low):.1f}%;width:{place(high) - place(low):.1f}%"))
     if math.isfinite(value):
-        parts.append(tag("b", style=f"left:{100 * value:.1f}%"))
+        parts.append(tag("b", style=f"left:{place(value):.1f}%"))
     drawn = tag("div", *parts, class_="track", aria_hidden="true")
     return tag("div", drawn, class_="other") if is_other else drawn
 
@@ -88,8 +104,8 @@ def classes_section(material: Material) -> Markup:
                 f"{trained[place]:,}",
                 f"{one.support:,}",
                 f"{one.precision:.3f}",
-                f"{one.recall:.3f}" if is_tested else "–",
-                f"{low:.2f} to {high:.2f}" if math.isfinite(low) else "–",
+                f"{one.recall:.3f}" if is_tested else _NONE,
+                f"{low:.2f} to {high:.2f}" if math.isfinite(low) else _NONE,
                 track(one.recall if is_tested else math.nan, low, high),
                 f"{one.f1:.3f}",
             )
@@ -124,14 +140,14 @@ def confusion_section(material: Material) -> Markup:
         told = f"Of {len(result.classes):,} classes only the pairs that are confused most often are shown."
         content.append(tag("p", told))
     caption = "The classes that are confused most often"
-    content.append(table(caption, ("true", "predicted as", "times", "of the true class"), rows))
+    content.append(table(caption, ("true", "predicted as", "times", "of the true class"), rows, kind="pairs"))
     return section("confusions", "Confusions", *content)
 
 
 def _matrix(result: Evaluation) -> Markup:
     matrix = result.confusion_matrix
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    shades = np.ceil(_SHADES * shares).astype(int)
+    shades = np.ceil(HEAT_LEVELS * shares).astype(int)
     names = [name_of(label) for label in result.classes]
     head = tag("tr", tag("th", "true class", scope="col"), *(tag("th", name, scope="col") for name in names))
     rows = [
@@ -162,8 +178,8 @@ def calibration_section(material: Material) -> Markup:
     counts, confidence, accuracy, error = measured
     of_what = "Each answer for each label counts. " if material.result.multi_label else ""
     told = (
-        f"{of_what}The expected calibration error is {error:.3f}: so far are sureness and accuracy apart on the "
-        "average. On the dashed line the model is as sure as it is right; under it, it is too sure."
+        f"{of_what}The expected calibration error is {error:.3f}: the average gap between how sure the model is and "
+        "how often it is right. On the dashed line the two are equal; under it, the model is too sure."
     )
     chart = reliability_chart("reliability", counts, confidence, accuracy)
     return section("calibration", "Calibration", tag("p", told), chart)
@@ -195,14 +211,17 @@ def baseline_section(material: Material) -> Markup:
         "neither": neither,
     }
     agreement = table(
-        f"Who is right about the test sequences (p = {comparison.p_value:.3g} if neither were better)",
+        "Who is right about the test sequences",
         ("right", "sequences", "part"),
         [(name, f"{number:,}", percent(number / material.result.n)) for name, number in sizes.items()],
     )
-    return section("baseline", heading, tag("p", told), beside, agreement)
+    chance = "less than 0.001" if comparison.p_value < 0.001 else f"{comparison.p_value:.3f}"
+    test = f"If neither were better, so large a difference would have a probability of {chance} (McNemar's test)."
+    tables = tag("div", beside, agreement, class_="grid-of")
+    return section("baseline", heading, tag("p", told), tables, tag("p", test))
 
 
 def _row(result: Evaluation) -> tuple[str, ...]:
     measured = calibration(result)
-    error = "–" if measured is None else f"{measured[3]:.3f}"
+    error = _NONE if measured is None else f"{measured[3]:.3f}"
     return percent(result.accuracy), f"{result.macro_f1:.3f}", f"{result.loss:.3f}", error

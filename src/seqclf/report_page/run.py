@@ -40,7 +40,7 @@ def training_section(history: History | None) -> Markup:
     names = [name for name in names if name not in _TECHNICAL] + ["learning_rate"] * ("learning_rate" in history)
     charts = [_curves(history, number, name) for number, name in enumerate(names)]
     return section(
-        "training", heading, tag("p", _told(history)), tag("div", *charts, class_="charts"), _epochs(history)
+        "training", heading, tag("p", _told(history)), tag("div", *charts, class_="grid-of"), _epochs(history)
     )
 
 
@@ -93,12 +93,12 @@ def options_section(model_config: Mapping[str, Any], history: History | None, pa
         return section("options", "Options", *content)
     chosen = history.config.get("chosen") or ()
     options = [
-        (name, _written(value), "chosen by seqclf" if name in chosen else "")
+        (name, _written(value), "by seqclf" if name in chosen else "")
         for name, value in history.config.items()
         if name != "chosen"
     ]
-    content.append(table("Training", ("option", "value", ""), options, kind="words"))
-    return section("options", "Options", *content)
+    content.append(table("Training", ("option", "value", "chosen"), options, kind="words"))
+    return section("options", "Options", tag("div", *content, class_="grid-of"))
 
 
 def _written(value: Any) -> str:
