@@ -11,7 +11,7 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from seqclf.report_page.markup import Markup, join, tag
+from seqclf.report_page.markup import Markup, in_percent, join, tag
 
 Floats = npt.NDArray[np.float64]
 
@@ -126,11 +126,11 @@ def reliability_chart(anchor: str, counts: npt.NDArray[np.int64], confidence: Fl
     diagonal = tag("line", x1=axes.x(0), y1=axes.y(0), x2=axes.x(1), y2=axes.y(1), class_="mark")
     line = Line("accuracy", confidence[filled], accuracy[filled])
     dots = [tag("circle", cx=axes.x(x), cy=axes.y(y), r=3.5, class_="dot") for x, y in zip(line.x, line.y, strict=True)]
-    grid = _grid(axes, "how sure the model is", "{:.0%}".format, "{:.0%}".format)
+    grid = _grid(axes, "how sure the model is", in_percent, in_percent)
     title = "How often answers are right, by how sure the model is"
     keys = [("k1", "accuracy"), ("km", "as sure as right"), ("kb", "share of answers")]
     told = "; ".join(
-        f"sure {x:.0%}, right {y:.0%}, {number:,} answers"
+        f"sure {in_percent(x)}, right {in_percent(y)}, {number:,} answers"
         for x, y, number in zip(line.x, line.y, counts[filled].tolist(), strict=True)
     )
     drawn = svg(anchor, title, f"{told}.", grid, *bars, diagonal, _path(axes, line, 1), *dots)
@@ -147,7 +147,7 @@ def histogram(anchor: str, title: str, parts: dict[str, npt.NDArray[np.int64]], 
         shares = np.histogram(values, edges)[0] / len(values)
         x = np.repeat(edges, 2).astype(float)
         lines.append(Line(name, x - 0.5, np.concatenate([[0.0], np.repeat(shares, 2), [0.0]])))
-    return line_chart(anchor, title, lines, x_label=x_label, written="{:.0%}".format, lowest=0.0)
+    return line_chart(anchor, title, lines, x_label=x_label, written=in_percent, lowest=0.0)
 
 
 def series_chart(anchor: str, values: Floats, scores: Floats | None) -> Markup:
@@ -181,7 +181,7 @@ def series_chart(anchor: str, values: Floats, scores: Floats | None) -> Markup:
 def _summed(scores: Floats) -> Floats:
     """Return the sums of scores over neighbours, so few that they can be drawn."""
     places = np.arange(len(scores)) * min(_MOST_BARS, len(scores)) // len(scores)
-    return np.bincount(places, weights=scores)
+    return np.bincount(places, weights=scores).astype(np.float64)
 
 
 def _thinned(line: Line) -> Line:

@@ -17,7 +17,7 @@ def data_section(material: Material) -> Markup:
     kind = _kind_of(material)
     content = [tag("p", kind)] if kind else []
     content.append(table("The training and the test data", ("", "training", "test"), rows))
-    content.extend(tag("p", sentence) for sentence in _between(material))
+    content.append(tag("p", _shared(material)))
     lengths = {"training": material.train.lengths.numpy(), "test": material.test.lengths.numpy()}
     spread = histogram("lengths", "Lengths: the part of the sequences, by number of steps", lengths, "steps")
     return section("data", "Data", tag("div", tag("div", *content), spread, class_="grid-of"))
@@ -32,8 +32,8 @@ def _facts(report: DataReport, several: bool) -> Iterator[tuple[str, str]]:
     yield "accuracy at most", percent(report.ceiling)
     yield "classes that occur", f"{sum(number > 0 for number in report.class_counts.values()):,}"
     yield "largest class", percent(max(report.class_counts.values()) / report.n)
-    yield "lengths", f"{least:,g} to {greatest:,g}"
-    yield "quartiles of length", ", ".join(f"{one:,g}" for one in quartiles)
+    yield "lengths", f"{least:,.0f} to {greatest:,.0f}"
+    yield "quartiles of length", ", ".join(f"{one:,.1f}".removesuffix(".0") for one in quartiles)
     yield "outliers in length", f"{len(report.length_outliers):,}"
     yield "steps", f"{report.steps:,}"
     yield "unknown symbols", f"{report.unknown_steps:,}"
@@ -53,13 +53,10 @@ def _kind_of(material: Material) -> str:
     return ""
 
 
-def _between(material: Material) -> Iterator[str]:
+def _shared(material: Material) -> str:
     leakage = material.of_train.leakage
     assert leakage is not None
     if not leakage.shared:
-        yield "No test sequence occurs in the training data."
-    else:
-        shared = f"{leakage.shared:,} of {leakage.n:,} test sequences ({percent(leakage.shared / leakage.n)})"
-        yield f"{shared} occur in the training data, {leakage.shared_with_label:,} of them with the same label there."
-    if leakage.unseen_steps:
-        yield f"{count(leakage.unseen_steps, 'step')} of the test data are symbols that the training data do not have."
+        return "No test sequence occurs in the training data."
+    shared = f"{leakage.shared:,} of {leakage.n:,} test sequences ({percent(leakage.shared / leakage.n)})"
+    return f"{shared} occur in the training data, {leakage.shared_with_label:,} of them with the same label there."

@@ -46,8 +46,9 @@ def mistakes_section(material: Material, most: int) -> Markup:
 
 def _legend(material: Material) -> Markup:
     if material.test.fields is not None:
-        told = "The last column is what each step contributed to the class named: above 0 for it, under 0 against it."
-        return tag("p", told)
+        return tag(
+            "p", "The last column is what each step contributed: above 0 for the class named, under 0 against it."
+        )
     if material.test.input_size is not None:
         keys = [tag("b", "Bars up"), " speak for the class named, ", tag("b", "bars down"), " against it."]
         width = material.test.input_size

@@ -94,6 +94,11 @@ def percent(part: float) -> str:
     return f"{100 * part:.1f} %"
 
 
+def in_percent(part: float) -> str:
+    """Return a round part of 1 in percent, as scales have it."""
+    return f"{100 * part:.0f} %"
+
+
 def between(low: float, high: float) -> str:
     """Return an interval of parts of 1 in percent."""
     return f"{100 * low:.1f} to {100 * high:.1f} %"

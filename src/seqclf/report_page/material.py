@@ -3,6 +3,7 @@
 Legend: n sequences, C classes, R resamples.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +23,7 @@ Bounds = npt.NDArray[np.float64]
 
 LEVEL = 0.95  # of every interval in a report
 _MOST_DRAWN = 10**8  # numbers that all resamples of a bootstrap together read
+_MOST_ANSWERS = 2 * 10**7  # about labels, of which more take long
 _MOST_RESAMPLES, _FEWEST_RESAMPLES = 1000, 100
 
 
@@ -83,38 +85,38 @@ def recall_bounds(result: Evaluation) -> Bounds | None:
     A class whose recall is 0 or 1, which the bootstrap takes for certain, gets the interval of Clopper and Pearson, as
     `Evaluation.interval` does; one without members gets NaN. None where there are so many answers that it takes long.
     """
-    several, width = result.multi_label, len(result.classes)
-    if several and result.labels.size * _FEWEST_RESAMPLES > 20 * _MOST_DRAWN:
+    if result.multi_label and result.labels.size > _MOST_ANSWERS:
         return None
-    members = np.ones(result.n) if not several else result.labels.astype(np.float32)  # (n,), or (n, C)
-    found = result.hits.astype(float) if not several else (result.labels & result.predictions).astype(np.float32)
-
-    def counts(weights: npt.NDArray[np.float64]) -> tuple[Bounds, Bounds]:
-        if several:
-            weights = weights.astype(np.float32)
-            return weights @ found, weights @ members
-        return (
-            np.bincount(result.labels, weights * found, minlength=width),
-            np.bincount(result.labels, weights, minlength=width),
-        )
-
-    hits, support = counts(np.ones(result.n))
     number, generator = int(result.groups.max()) + 1, np.random.default_rng(0)
-    draws = np.full((_affordable(result.labels.size), width), np.nan)  # (R, C)
+    count = _class_counter(result)
+    draws = np.full((_affordable(result.labels.size), len(result.classes)), np.nan)  # (R, C)
     for row in draws:
         drawn = np.bincount(generator.integers(0, number, number), minlength=number).astype(float)
-        own, all_of_class = counts(drawn[result.groups])
-        np.divide(own, all_of_class, out=row, where=all_of_class > 0)
-    bounds = np.stack([hits / np.maximum(support, 1)] * 2, axis=1)
-    drawn_at_all = ~np.isnan(draws).all(0)
-    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    bounds[drawn_at_all] = np.nanquantile(draws[:, drawn_at_all], tails, axis=0).T
+        hits, support = count(drawn[result.groups])
+        np.divide(hits, support, out=row, where=support > 0)
+    bounds = np.full((len(result.classes), 2), np.nan)
+    known = ~np.isnan(draws).all(0)
+    bounds[known] = np.nanquantile(draws[:, known], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).T
+    hits, support = count(np.ones(result.n))
     reach = 1 - ((1 - LEVEL) / 2) ** (1 / np.maximum(_distinct(result), 1))
-    none, every = hits == 0, hits == support
-    bounds[none] = np.stack([np.zeros(width), reach], axis=1)[none]
-    bounds[every] = np.stack([1 - reach, np.ones(width)], axis=1)[every]
+    bounds[hits == 0, 0], bounds[hits == 0, 1] = 0.0, reach[hits == 0]
+    bounds[hits == support, 0], bounds[hits == support, 1] = 1 - reach[hits == support], 1.0
     bounds[support == 0] = np.nan
     return bounds
+
+
+def _class_counter(result: Evaluation) -> Callable[[Bounds], tuple[Bounds, Bounds]]:
+    """Return what tells for weights (n,) how many members of each class are found, and how many there are, (C,) each."""
+    if result.multi_label:
+        found, members = (one.astype(float) for one in (result.labels & result.predictions, result.labels))  # (n, C)
+        return lambda weights: (weights @ found, weights @ members)
+    labels, width = result.labels, len(result.classes)
+
+    def count(weights: Bounds) -> tuple[Bounds, Bounds]:
+        hits, support = (np.bincount(labels, one, minlength=width) for one in (weights * result.hits, weights))
+        return hits.astype(float), support.astype(float)
+
+    return count
 
 
 def _distinct(result: Evaluation) -> Bounds:

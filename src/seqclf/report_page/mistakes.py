@@ -50,22 +50,23 @@ def surest_mistakes(result: Evaluation, dataset: SequenceDataset, most: int) -> 
 def _sureness(result: Evaluation) -> npt.NDArray[np.float64]:
     """Return how sure the model was of each answer, (n,); of several labels, of the one it erred most about."""
     if result.probabilities is not None:
-        return _wrongness(result).max(1)
+        return np.asarray(_wrongness(result).max(1))
     return result.losses if result.confidences is None else result.confidences
 
 
 def _wrongness(result: Evaluation) -> npt.NDArray[np.float64]:
     """Return the probability that the model gave to each wrong answer about a label, (n, C); 0 where it is right."""
     assert result.probabilities is not None
-    own = np.where(result.predictions == 1, result.probabilities, 1 - result.probabilities)
-    return np.where(result.predictions == result.labels, 0.0, own)
+    own: npt.NDArray[np.float64] = np.where(result.predictions == 1, result.probabilities, 1 - result.probabilities)
+    own[result.predictions == result.labels] = 0.0
+    return own
 
 
 def _mistake(result: Evaluation, index: int) -> Mistake:
     if result.probabilities is not None:
         explained = int(_wrongness(result)[index].argmax())
-        true, predicted = (tuple(np.flatnonzero(one[index]).tolist()) for one in (result.labels, result.predictions))
-        return Mistake(index, true, predicted, explained, float(result.probabilities[index, explained]), np.nan)
+        labels, answers = (tuple(np.flatnonzero(one[index]).tolist()) for one in (result.labels, result.predictions))
+        return Mistake(index, labels, answers, explained, float(result.probabilities[index, explained]), np.nan)
     true, predicted = int(result.labels[index]), int(result.predictions[index])
     sure = np.nan if result.confidences is None else float(result.confidences[index])
     return Mistake(index, (true,), (predicted,), predicted, sure, float(np.exp(-result.losses[index])))

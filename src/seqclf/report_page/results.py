@@ -5,12 +5,25 @@ Legend: C classes.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from seqclf.report_page.charts import reliability_chart
 from seqclf.report_page.findings import findings_of
-from seqclf.report_page.markup import Markup, between, count, name_of, percent, scroll_box, section, table, tag
+from seqclf.report_page.markup import (
+    Markup,
+    between,
+    count,
+    in_percent,
+    name_of,
+    percent,
+    scroll_box,
+    section,
+    table,
+    tag,
+)
 from seqclf.report_page.material import Material, calibration, frequent_confusions, recall_bounds
 from seqclf.report_page.page import HEAT_LEVELS
 from seqclf.training.evaluation import Evaluation
@@ -38,7 +51,7 @@ def headline(material: Material) -> Markup:
     rows.append(("majority", result.majority, math.nan, math.nan))
     scale = _scale(rows)
     beside = table(
-        f"Accuracy, and what a model has to beat (bars: 95 % intervals, from {scale[0]:.0%} to {scale[1]:.0%})",
+        f"Accuracy, and what a model has to beat (bars: from {in_percent(scale[0])} to {in_percent(scale[1])})",
         ("", "accuracy", "95 % interval", ""),
         [
             (
@@ -66,8 +79,7 @@ def _other_figures(result: Evaluation) -> str:
 def _scale(rows: Sequence[tuple[str, float, float, float]]) -> tuple[float, float]:
     """Return the tenths between which all values and intervals are, which leaves room to tell them apart."""
     ends = [one for row in rows for one in row[1:] if math.isfinite(one)]
-    low, high = math.floor(10 * min(ends)) / 10, math.ceil(10 * max(ends)) / 10
-    return low, max(high, low + 0.1)
+    return max(0.0, math.ceil(10 * min(ends) - 1) / 10), min(1.0, math.floor(10 * max(ends) + 1) / 10)
 
 
 def track(
@@ -163,7 +175,7 @@ def _matrix(result: Evaluation) -> Markup:
     return scroll_box("Confusion matrix", whole)
 
 
-def _cell(matrix: np.ndarray, shades: np.ndarray, row: int, column: int) -> Markup:  # type: ignore[type-arg]
+def _cell(matrix: npt.NDArray[Any], shades: npt.NDArray[Any], row: int, column: int) -> Markup:
     kinds = ([f"h{shades[row, column]}"] if shades[row, column] else []) + (["right"] if row == column else [])
     number = matrix[row, column]
     return tag("td", f"{number:,}" if number else "", class_=" ".join(kinds) or None)
@@ -178,8 +190,8 @@ def calibration_section(material: Material) -> Markup:
     counts, confidence, accuracy, error = measured
     of_what = "Each answer for each label counts. " if material.result.multi_label else ""
     told = (
-        f"{of_what}The expected calibration error is {error:.3f}: the average gap between how sure the model is and "
-        "how often it is right. On the dashed line the two are equal; under it, the model is too sure."
+        f"{of_what}The expected calibration error (ECE) is {error:.3f}: the average gap between how sure the model is "
+        "and how often it is right. On the dashed line the two are equal; under it, the model is too sure."
     )
     chart = reliability_chart("reliability", counts, confidence, accuracy)
     return section("calibration", "Calibration", tag("p", told), chart)
@@ -198,7 +210,7 @@ def baseline_section(material: Material) -> Markup:
     rows = [(name, *_row(one)) for name, one in results.items()]
     beside = table(
         "The model and the linear baseline on the test data",
-        ("", "accuracy", "macro-F1", "loss", "calibration error"),
+        ("", "accuracy", "macro-F1", "loss", "ECE"),
         rows,
     )
     both = int((material.result.hits & material.baseline.hits).sum())

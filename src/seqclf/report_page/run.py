@@ -12,7 +12,7 @@ import torch
 from seqclf._version import __version__
 from seqclf.engine.library import describe_engine
 from seqclf.report_page.charts import Line, line_chart
-from seqclf.report_page.markup import Markup, count, cut, join, section, table, tag
+from seqclf.report_page.markup import Markup, count, cut, in_percent, join, section, table, tag
 from seqclf.report_page.material import Material
 from seqclf.training.history import History
 
@@ -70,7 +70,7 @@ def _curves(history: History, number: int, name: str) -> Markup:
     lines = [Line(title, x, np.asarray(history[key], float)) for title, key in known if key in history]
     mark = None if history.best_epoch is None else (history.best_epoch + 1.0, "best epoch")
     title = _TITLES.get(name, name.replace("_", " ").capitalize())
-    written = "{:.0%}".format if name == "accuracy" else "{:g}".format
+    written = in_percent if name == "accuracy" else "{:g}".format
     lowest = 0.0 if name in {"loss", "learning_rate"} else None
     return line_chart(f"curve{number}", title, lines, x_label="epoch", written=written, mark=mark, lowest=lowest)
 
