@@ -111,9 +111,16 @@ def check_report_path(path: Any) -> None:
         InvalidArgumentError: The folder is missing, or there is something at the path that is no file.
     """
     path = as_path(path)
-    if path.is_dir() or (path.exists() and not path.is_file()):
+    try:
+        path = path.resolve() if path.is_symlink() else path
+        is_other, has_folder = path.exists() and not path.is_file(), path.parent.is_dir()
+        if "\0" in str(path):
+            raise ValueError("a zero byte in it")
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, or a name that no system takes
+        raise InvalidArgumentError(f"path must be one that this system takes; got {error!s:.200}.") from None
+    if is_other:
         raise InvalidArgumentError(f"path must be a file to write the report to; got a folder, or no file, at {path}.")
-    if not path.parent.is_dir():
+    if not has_folder:
         raise InvalidArgumentError(
             f"path must be in a folder that exists; got no folder at {path.parent}. Create it first."
         )
