@@ -174,7 +174,7 @@ def series_chart(anchor: str, values: Floats, scores: Floats | None) -> Markup:
             )
     drawn.append(tag("line", x1=0, x2=_WIDTH, y1=122, y2=122, class_="axis"))
     strongest = int(np.abs(scores).argmax())
-    told = f"{steps:,} steps; the strongest contribution is {scores[strongest]:+.2f}, at step {strongest + 1:,}."
+    told = f"{steps:,} steps; the strongest contribution is {scores[strongest]:+.3f}, at step {strongest + 1:,}."
     return svg(anchor, "The sequence, and what each step contributed", told, *drawn, height=146)
 
 

@@ -19,7 +19,10 @@ def data_section(material: Material) -> Markup:
     content.append(table("The training and the test data", ("", "training", "test"), rows))
     content.append(tag("p", _shared(material)))
     lengths = {"training": material.train.lengths.numpy(), "test": material.test.lengths.numpy()}
-    spread = histogram("lengths", "Lengths: the part of the sequences, by number of steps", lengths, "steps")
+    if min(one.min() for one in lengths.values()) == max(one.max() for one in lengths.values()):
+        spread = tag("p", f"All sequences have {count(int(lengths['test'][0]), 'step')}.")
+    else:
+        spread = histogram("lengths", "Lengths: the part of the sequences, by number of steps", lengths, "steps")
     return section("data", "Data", tag("div", tag("div", *content), spread, class_="grid-of"))
 
 

@@ -178,7 +178,7 @@ def _shaded(symbols: Sequence[str], scores: Floats | None, places: range) -> lis
             "span",
             cut(symbols[place], 40),
             class_=_shade(float(scores[place]) / largest),
-            title=f"{scores[place]:+.2f}",
+            title=f"{scores[place]:+.3f}",
         )
         for place in places
     ]
@@ -196,7 +196,7 @@ def _strongest(test: SequenceDataset, mistake: Mistake, found: Explanation) -> M
         names = symbols_of(test.vocabulary, test.sequences[mistake.index][order].tolist())
     else:
         names = [f"step {place + 1:,}" for place in order]
-    told = [join([name_of(name), f" {found.scores[place]:+.2f}"]) for name, place in zip(names, order, strict=True)]
+    told = [join([name_of(name), f" {found.scores[place]:+.3f}"]) for name, place in zip(names, order, strict=True)]
     method = " (by occlusion)" if found.method == "occlusion" else ""
     label = name_of(test.classes[mistake.explained])
     return tag("p", "Most on ", label, ": ", join(told, ", "), method, class_="small soft")
@@ -210,7 +210,7 @@ def _records(fields: Fields, rows: Floats, scores: Floats | None) -> Markup:
         places = np.sort(np.argsort(-weight, kind="stable")[:_MOST_RECORDS])
     header = ("step", *map(name_of, fields.names), *([] if scores is None else ["contributed"]))
     shown = [
-        (f"{place + 1:,}", *values_of(fields, rows[place]), *([] if scores is None else [f"{scores[place]:+.2f}"]))
+        (f"{place + 1:,}", *values_of(fields, rows[place]), *([] if scores is None else [f"{scores[place]:+.3f}"]))
         for place in places.tolist()
     ]
     which = "All" if len(places) == len(rows) else f"The {len(places)} that count most of"

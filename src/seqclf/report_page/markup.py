@@ -7,6 +7,7 @@ from typing import Any
 _VOID = {"br", "link", "meta"}
 _JOINERS = "\u200c\u200d"  # without which scripts and emoji fall apart; they change the order of nothing
 _LABEL = 40  # characters of a label or symbol that a page shows
+_MOST_ROWS = 40  # of a table, of which more scroll
 _TOLD = 200  # of them that it tells where it shows a part
 
 
@@ -71,9 +72,10 @@ def name_of(value: Any) -> Markup:
     return tag("bdi", cut(text, _LABEL), title=cut(text, _TOLD) if len(text) > _LABEL else None)
 
 
-def scroll_box(name: str, content: Markup) -> Markup:
-    """Return a box that scrolls sideways by itself, with a keyboard too."""
-    return tag("div", content, class_="scroll", tabindex=0, role="region", aria_label=name)
+def scroll_box(name: str, content: Markup, *, is_tall: bool = False) -> Markup:
+    """Return a box that scrolls by itself, with a keyboard too: sideways, and up and down where it is tall."""
+    kind = "scroll tall" if is_tall else "scroll"
+    return tag("div", content, class_=kind, tabindex=0, role="region", aria_label=name)
 
 
 def table(caption: str, header: Sequence[Any], rows: Iterable[Sequence[Any]], kind: str | None = None) -> Markup:
@@ -81,7 +83,7 @@ def table(caption: str, header: Sequence[Any], rows: Iterable[Sequence[Any]], ki
     head = tag("tr", *(tag("th", cell, scope="col") for cell in header))
     body = [tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows]
     whole = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", *body), class_=kind)
-    return scroll_box(caption, whole)
+    return scroll_box(caption, whole, is_tall=len(body) > _MOST_ROWS)
 
 
 def section(anchor: str, heading: str, *content: Any) -> Markup:

@@ -106,7 +106,7 @@ def recall_bounds(result: Evaluation) -> Bounds | None:
 
 
 def _class_counter(result: Evaluation) -> Callable[[Bounds], tuple[Bounds, Bounds]]:
-    """Return what tells for weights (n,) how many members of each class are found, and how many there are, (C,) each."""
+    """Return what counts for weights (n,) the found members of each class, and all of them, (C,) each."""
     if result.multi_label:
         found, members = (one.astype(float) for one in (result.labels & result.predictions, result.labels))  # (n, C)
         return lambda weights: (weights @ found, weights @ members)

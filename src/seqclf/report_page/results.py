@@ -51,8 +51,8 @@ def headline(material: Material) -> Markup:
     rows.append(("majority", result.majority, math.nan, math.nan))
     scale = _scale(rows)
     beside = table(
-        f"Accuracy, and what a model has to beat (bars: from {in_percent(scale[0])} to {in_percent(scale[1])})",
-        ("", "accuracy", "95 % interval", ""),
+        "Accuracy, and what a model has to beat",
+        ("", "accuracy", "95 % interval", f"from {in_percent(scale[0])} to {in_percent(scale[1])}"),
         [
             (
                 name,

@@ -89,8 +89,8 @@ def options_section(model_config: Mapping[str, Any], history: History | None, pa
     rows = [(name, _written(value)) for name, value in model_config.items()]
     content = [table(f"The model, which has {parameters:,} trainable weights", ("option", "value"), rows, kind="words")]
     if history is None or not history.config:
-        content.append(tag("p", "The options of training are not known here: the history does not have them."))
-        return section("options", "Options", *content)
+        why = "no history was given" if history is None else "the history does not have them"
+        return section("options", "Options", *content, tag("p", f"The options of training are left out: {why}."))
     chosen = history.config.get("chosen") or ()
     options = [
         (name, _written(value), "by seqclf" if name in chosen else "")
