@@ -82,7 +82,7 @@ def table(caption: str, header: Sequence[Any], rows: Iterable[Sequence[Any]], ki
     """Return a table in a box that scrolls; the first cell of each row is its name."""
     head = tag("tr", *(tag("th", cell, scope="col") for cell in header))
     body = [tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows]
-    whole = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", *body), class_=kind)
+    whole = tag("table", tag("caption", tag("span", caption)), tag("thead", head), tag("tbody", *body), class_=kind)
     return scroll_box(caption, whole, is_tall=len(body) > _MOST_ROWS)
 
 

@@ -171,7 +171,7 @@ def _matrix(result: Evaluation) -> Markup:
         for row in range(len(names))
     ]
     caption = "How often each true class (row) was predicted as each class (column); shaded by the part of the row"
-    whole = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", *rows), class_="heat")
+    whole = tag("table", tag("caption", tag("span", caption)), tag("thead", head), tag("tbody", *rows), class_="heat")
     return scroll_box("Confusion matrix", whole)
 
 
