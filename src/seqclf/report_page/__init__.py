@@ -4,6 +4,8 @@ import datetime
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from seqclf._version import __version__
 from seqclf.checks import check_int
 from seqclf.data.baseline import can_fit
@@ -91,7 +93,7 @@ def write_report(
     """
     check_report_path(path)
     known_train, known_test = admit("train", model, train), admit("test", model, test)
-    _check(history, title, mistakes, result, len(known_test))
+    _check(history, title, mistakes, result, known_test)
     why_not = "it was not asked for." if not linear else "" if can_fit() else _NO_SKLEARN
     if result is None:
         result = evaluate(model, known_test, batch_size=batch_size)
@@ -126,7 +128,7 @@ def check_report_path(path: Any) -> None:
         )
 
 
-def _check(history: Any, title: Any, mistakes: Any, result: Any, size: int) -> None:
+def _check(history: Any, title: Any, mistakes: Any, result: Any, test: SequenceDataset) -> None:
     """Raise where an argument is none of what it should be."""
     if history is not None and not isinstance(history, History):
         raise InvalidArgumentError(
@@ -135,10 +137,13 @@ def _check(history: Any, title: Any, mistakes: Any, result: Any, size: int) -> N
     if not isinstance(title, str):
         raise InvalidArgumentError(f"title must be a string; got {type(title).__name__}.")
     check_int("mistakes", mistakes, minimum=0)
-    if result is not None and (not isinstance(result, Evaluation) or result.n != size):
-        got = f"one of {result.n:,}" if isinstance(result, Evaluation) else type(result).__name__
+    if result is None:
+        return
+    is_one = isinstance(result, Evaluation)
+    if not is_one or result.classes != test.classes or not np.array_equal(result.labels, test.labels.numpy()):
+        got = f"one of {result.n:,} others" if is_one else type(result).__name__
         raise InvalidArgumentError(
-            f"result must be what evaluate returned for the model and test, of {size:,} sequences; got {got}."
+            f"result must be what evaluate returned for the model and test, of its {len(test):,} sequences; got {got}."
         )
 
 
