@@ -449,7 +449,7 @@ def test_warnings_of_the_data_and_the_results(tmp_path: Path) -> None:
         "Warning: 2 of 6 steps of the test data (33.3 %) are symbols that training never saw.",
         "Warning: There is 1 class (z) without a training sequence",
         "Warning: There is 1 class (z) without a test sequence",
-        "Warning: There is 1 class (y) never predicted.",
+        "Warning: There is 1 class (y) that the model never predicts.",
         "There are 2 classes (x, y) with fewer than 10 test sequences",
         "Warning: The model is not shown to be better than a linear model",
         "Warning: The model is 67 points surer of its answers than it is right: see calibrate.",

@@ -69,7 +69,7 @@ def _of_classes(material: Material) -> Iterator[Finding]:
     for alarms, which, told in (
         (True, trained == 0, "without a training sequence, which the model cannot know"),
         (True, tested == 0, "without a test sequence, of which nothing is known"),
-        (True, (tested > 0) & (predicted == 0), "never predicted"),
+        (True, (tested > 0) & (predicted == 0), "that the model never predicts"),
         (False, (tested > 0) & (tested < _ROUGH), f"with fewer than {_ROUGH} test sequences, whose figures are rough"),
     ):
         if which.any():

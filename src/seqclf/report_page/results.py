@@ -139,7 +139,10 @@ def confusion_section(material: Material) -> Markup:
         told = "A sequence may have several labels here, so there are no pairs of a true and a predicted class."
         return section("confusions", "Confusions", tag("p", told, " See the figures of each class."))
     is_small = len(result.classes) <= _WHOLE_MATRIX
-    content = [_matrix(result)] if is_small else []
+    content: list[Markup] = []
+    if is_small:
+        told = "How often each true class (row) was predicted as each class (column), shaded by the part of the row."
+        content = [tag("p", told), _matrix(result)]
     pairs = frequent_confusions(result, _FEW_PAIRS if is_small else _MANY_PAIRS)
     if not pairs:
         return section("confusions", "Confusions", *content, tag("p", "No class is taken for another."))
@@ -170,9 +173,9 @@ def _matrix(result: Evaluation) -> Markup:
         )
         for row in range(len(names))
     ]
-    caption = "How often each true class (row) was predicted as each class (column); shaded by the part of the row"
+    caption = "Confusion matrix"
     whole = tag("table", tag("caption", tag("span", caption)), tag("thead", head), tag("tbody", *rows), class_="heat")
-    return scroll_box("Confusion matrix", whole)
+    return scroll_box(caption, whole)
 
 
 def _cell(matrix: npt.NDArray[Any], shades: npt.NDArray[Any], row: int, column: int) -> Markup:
