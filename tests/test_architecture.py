@@ -92,6 +92,7 @@ ROOMS = [
     ["study.autotune"],
     ["study"],
     ["plotting"],
+    ["report_page"],
     ["verify.report"],
     ["verify.examination"],
     ["verify"],
