@@ -56,6 +56,7 @@ ROOMS = [
     ["persistence"],
     ["export"],
     ["inference.logits"],
+    ["inference.average"],
     ["inference.predict"],
     ["inference.embed", "inference.predictor"],
     ["metrics"],
