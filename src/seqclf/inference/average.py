@@ -20,7 +20,7 @@ Doubles = npt.NDArray[np.float64]
 _BLOCK_SEQUENCES, _BLOCK_LOGITS = 1 << 14, 1 << 21  # of each model, that are held at once
 
 
-def models_of(model: Models) -> tuple[RNNClassifier, ...]:
+def models_of(model: Models) -> list[RNNClassifier]:
     """Return the models that are given: one, or a list of several that can be averaged.
 
     Raises:
@@ -28,7 +28,7 @@ def models_of(model: Models) -> tuple[RNNClassifier, ...]:
     """
     if not isinstance(model, list | tuple):
         check_is_model("model", model)
-        return (model,)  # type: ignore[return-value]  # checked above
+        return [model]  # type: ignore[list-item]  # checked above
     if not model:
         raise InvalidArgumentError("model must be an RNNClassifier, or a list of some; got an empty list.")
     for place, one in enumerate(model):
@@ -39,7 +39,7 @@ def models_of(model: Models) -> tuple[RNNClassifier, ...]:
                     f"models must agree in {name} to be averaged; got {first!s:.100} in model[0] and {value!s:.100} in "
                     f"model[{place}]. Average models of one task, such as several seeds of one."
                 )
-    return tuple(model)
+    return list(model)
 
 
 def _traits(model: RNNClassifier) -> dict[str, Any]:

@@ -88,15 +88,15 @@ def predict(
         return _likeliest(models[0], predict_proba(model, sequences, context=context, batch_size=batch_size), top)
     if len(models) > 1:
         return _predict_together(models, sequences, context, batch_size)
-    (model,) = models
-    alone = _logits_of_lone_text(model, sequences)
+    only = models[0]
+    alone = _logits_of_lone_text(only, sequences)
     if alone is not None:
-        return name_classes(model, answers_of(model, alone))
-    store = encode_for(model, sequences, context)
-    best = np.zeros((len(store), model.num_classes) if model.multi_label else len(store), np.int64)
-    for indices, _, logits in run_batches(model, store, batch_size, answered(model, store)):
-        best[indices] = answers_of(model, logits)  # at once, as all logits together may be large
-    return labels_of(model, store, best)
+        return name_classes(only, answers_of(only, alone))
+    store = encode_for(only, sequences, context)
+    best = np.zeros((len(store), only.num_classes) if only.multi_label else len(store), np.int64)
+    for indices, _, logits in run_batches(only, store, batch_size, answered(only, store)):
+        best[indices] = answers_of(only, logits)  # at once, as all logits together may be large
+    return labels_of(only, store, best)
 
 
 def predict_proba(
@@ -124,13 +124,14 @@ def predict_proba(
         InvalidArgumentError: As `predict`.
 
     Example:
+        >>> import numpy as np
         >>> from seqclf import RNNClassifier, Vocabulary, predict_proba
         >>> model = RNNClassifier(2, vocab_size=4, vocabulary=Vocabulary("ab"), hidden_size=8, seed=0)
         >>> predict_proba(model, ["ab", "b", "aaa"]).shape
         (3, 2)
         >>> other = RNNClassifier(2, vocab_size=4, vocabulary=Vocabulary("ab"), hidden_size=8, seed=1)
         >>> mean = (predict_proba(model, ["ab"]) + predict_proba(other, ["ab"])) / 2
-        >>> abs(predict_proba([model, other], ["ab"]) - mean).max() < 1e-6
+        >>> bool(np.allclose(predict_proba([model, other], ["ab"]), mean))
         True
     """
     models = models_of(model)
@@ -141,11 +142,11 @@ def predict_proba(
         for block, logits in run_models(models, stores, batch_size):
             found[block] = mean_probabilities(models, logits)
         return found
-    (model,) = models
-    alone = _logits_of_lone_text(model, sequences)
+    only = models[0]
+    alone = _logits_of_lone_text(only, sequences)
     if alone is not None:
-        return probabilities_of(model, alone)
-    return probabilities_of(model, compute_logits(model, encode_for(model, sequences, context), batch_size))
+        return probabilities_of(only, alone)
+    return probabilities_of(only, compute_logits(only, encode_for(only, sequences, context), batch_size))
 
 
 def _predict_together(models: Sequence[RNNClassifier], sequences: Any, context: Any, batch_size: int) -> list[Any]:

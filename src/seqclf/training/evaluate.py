@@ -78,12 +78,12 @@ def evaluate(
         return evaluation_of_several(probabilities, dataset, mean_thresholds(models), found)
     if len(models) > 1:
         return _evaluate_together(models, dataset, batch_size, metrics or {})
-    (model,) = models
+    only = models[0]
     labels = dataset.labels.numpy()
     losses, confidences = np.empty(len(labels)), np.empty(len(labels))
     predictions = np.empty(len(labels), np.int64)
-    kept = np.empty((len(labels) if metrics else 0, model.num_classes))  # the only thing as large as both together
-    for indices, _, logits in run_batches(model, dataset.sequences, batch_size, np.arange(len(labels))):
+    kept = np.empty((len(labels) if metrics else 0, only.num_classes))  # the only thing as large as both together
+    for indices, _, logits in run_batches(only, dataset.sequences, batch_size, np.arange(len(labels))):
         log_probabilities = _log_softmax(logits.astype(np.float64))
         losses[indices] = -log_probabilities[np.arange(len(indices)), labels[indices]]
         predictions[indices] = logits.argmax(1)
