@@ -49,7 +49,7 @@ ROOMS = [
     ["engine.torch_backend"],
     ["models.features", "models.inputs", "models.pooling", "models.pretrained", "models.symbols"],
     ["models.context"],
-    ["models.options"],
+    ["models.growing", "models.options"],
     ["models.stream"],
     ["models.classifier"],
     ["models.explain"],
