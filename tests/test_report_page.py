@@ -20,7 +20,6 @@ import seqclf.report_page
 from seqclf import (
     Evaluation,
     History,
-    InvalidArgumentError,
     RNNClassifier,
     SequenceDataset,
     Vocabulary,
@@ -30,7 +29,7 @@ from seqclf import (
     write_report,
 )
 from seqclf.cells import PeepholeLSTMCell
-from seqclf.errors import InvalidDataError
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.report_page.charts import Line, line_chart, ticks
 from seqclf.report_page.markup import Markup, cut, escape, name_of, tag, visible
 from seqclf.report_page.material import calibration, frequent_confusions, recall_bounds
