@@ -4,6 +4,7 @@ import io
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -377,3 +378,19 @@ def test_a_log_is_not_silent_within_a_long_epoch(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("seqclf.training.log._SILENCE", 0.0)
     train(make(), epochs=1, progress=True)
     assert "epoch 1/1: 3 of 5 updates" in stream.getvalue()
+
+
+@pytest.mark.parametrize("tracker", ["wandb", "mlflow"])
+def test_what_the_page_shows_for_trackers_works(tracker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "callbacks.md").read_text(encoding="utf-8")
+    (block,) = [part for part in page.split("```") if part.startswith(f"python\nimport {tracker}")]
+    module = MagicMock()
+    monkeypatch.setitem(sys.modules, tracker, module)
+    namespace: dict[str, Any] = {"Callback": Callback}
+    exec(block.removeprefix("python\n"), namespace)
+    (kind,) = [one for one in namespace.values() if isinstance(one, type) and one is not Callback]
+    train(make(), epochs=2, callbacks=kind())
+    logged = module.init.return_value.log if tracker == "wandb" else module.log_metrics
+    assert [call.args[0]["steps"] for call in logged.call_args_list] == [5, 5]
+    ended = module.init.return_value.finish if tracker == "wandb" else module.end_run
+    assert ended.call_count == 1
