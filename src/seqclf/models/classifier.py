@@ -458,7 +458,6 @@ class RNNClassifier(nn.Module):
             ['a', 'c']
         """
         model = copy.deepcopy(self)
-        model.zero_grad()
         model._add_classes(more_classes(self.classes, classes))
         model._add_symbols(symbols)
         return model
