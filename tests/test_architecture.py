@@ -17,7 +17,7 @@ SOURCE = Path(seqclf.__file__).parent
 
 # The order in which data flow: a module imports only from rooms before its own, or from its own.
 ROOMS = [
-    ["_version", "errors"],
+    ["_version", "choices", "errors"],
     ["reading.plain"],
     ["checks", "files", "forks", "modes", "notebook", "progress", "seeding"],
     ["tensor_file"],

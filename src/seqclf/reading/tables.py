@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from seqclf.choices import Quoting
 from seqclf.errors import FileFormatError, InvalidArgumentError, MissingDependencyError, did_you_mean
 from seqclf.files import PathLike, as_path
 from seqclf.reading.plain import is_missing
@@ -21,7 +22,6 @@ __all__ = ["read_table"]
 Pair = tuple[Any, Any]
 Row = tuple[Any, Any, int]  # sequence, label, and the line or row where they stand, from 1
 Column = str | int
-Quoting = Literal["minimal", "none"]
 
 _DELIMITERS = ",;\t|"
 
