@@ -59,6 +59,7 @@ ROOMS = [
     ["persistence"],
     ["onnx"],
     ["inference.logits"],
+    ["inference.average"],
     ["inference.predict"],
     ["inference.embed", "inference.predictor"],
     ["metrics"],

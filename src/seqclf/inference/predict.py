@@ -1,7 +1,7 @@
 """predict and its like: what a model answers for raw sequences."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from seqclf.data.encode import (
 )
 from seqclf.data.ragged import Ragged
 from seqclf.errors import InvalidArgumentError, InvalidDataError
+from seqclf.inference.average import Doubles, Models, mean_probabilities, mean_thresholds, models_of, run_models
 from seqclf.inference.logits import (
     Floats,
     answered,
@@ -35,9 +36,11 @@ from seqclf.reading.sequences import read_sequences
 
 __all__ = ["predict", "predict_prefixes", "predict_proba"]
 
+Result = TypeVar("Result")
+
 
 def predict(
-    model: RNNClassifier,
+    model: Models,
     sequences: Iterable[Any] | SequenceDataset,
     *,
     top: int | None = None,
@@ -48,7 +51,8 @@ def predict(
 
     Args:
         model: A model that knows its vocabulary, such as one from `RNNClassifier.for_dataset` or `load`; for float
-            sequences it needs none.
+            sequences it needs none. Or a list of several, of the same classes and kind of input, which answer together:
+            the mean of their probabilities decides. Raw sequences are encoded for each with its own vocabulary.
         sequences: Raw sequences (strings, token lists, float arrays (T, F), or records) in a list or whatever else
             `SequenceDataset.from_sequences` takes; or a dataset that was encoded with the model's vocabulary.
         top: How many of the likeliest labels to return for each sequence, with their probabilities; None is the best
@@ -60,12 +64,12 @@ def predict(
     Returns:
         As many labels as there are sequences: those of `model.classes`, or class indices where the model has none. An
         empty sequence gets None where the model's `empty` is `"skip"`. A model of several labels gives tuples of those
-        whose probability reaches its `thresholds`, in the order of the classes. With `top`, each is a list of (label,
-        probability) pairs, the likeliest first.
+        whose probability reaches its `thresholds`, of several models their mean, in the order of the classes. With
+        `top`, each is a list of (label, probability) pairs, the likeliest first.
 
     Raises:
         InvalidDataError: A sequence is empty or does not fit the model; the message gives its index.
-        InvalidArgumentError: The model has no vocabulary to encode with.
+        InvalidArgumentError: The model has no vocabulary to encode with, or several do not agree.
 
     Example:
         >>> from seqclf import RNNClassifier, SequenceDataset, fit, predict
@@ -77,23 +81,26 @@ def predict(
         >>> [label for label, probability in predict(model, ["aaab"], top=2)[0]]
         ['a', 'b']
     """
-    check_is_model("model", model)
+    models = models_of(model)
     check_int("batch_size", batch_size)
     if top is not None:
         check_int("top", top)
-        return _likeliest(model, predict_proba(model, sequences, context=context, batch_size=batch_size), top)
-    alone = _logits_of_lone_text(model, sequences)
+        return _likeliest(models[0], predict_proba(model, sequences, context=context, batch_size=batch_size), top)
+    if len(models) > 1:
+        return _predict_together(models, sequences, context, batch_size)
+    only = models[0]
+    alone = _logits_of_lone_text(only, sequences)
     if alone is not None:
-        return name_classes(model, answers_of(model, alone))
-    store = encode_for(model, sequences, context)
-    best = np.zeros((len(store), model.num_classes) if model.multi_label else len(store), np.int64)
-    for indices, _, logits in run_batches(model, store, batch_size, answered(model, store)):
-        best[indices] = answers_of(model, logits)  # at once, as all logits together may be large
-    return labels_of(model, store, best)
+        return name_classes(only, answers_of(only, alone))
+    store = encode_for(only, sequences, context)
+    best = np.zeros((len(store), only.num_classes) if only.multi_label else len(store), np.int64)
+    for indices, _, logits in run_batches(only, store, batch_size, answered(only, store)):
+        best[indices] = answers_of(only, logits)  # at once, as all logits together may be large
+    return labels_of(only, store, best)
 
 
 def predict_proba(
-    model: RNNClassifier,
+    model: Models,
     sequences: Iterable[Any] | SequenceDataset,
     *,
     context: Any = None,
@@ -103,7 +110,8 @@ def predict_proba(
 
     They sum to 1, but for a model of several labels, each of which has a probability of its own.
 
-    An empty sequence gets NaN where the model's `empty` is `"skip"`.
+    An empty sequence gets NaN where the model's `empty` is `"skip"`. Of several models, they are the arithmetic mean of
+    what each gives, float64, the same bits in any batch and whatever the order of the models.
 
     Args:
         model: As for `predict`.
@@ -116,17 +124,61 @@ def predict_proba(
         InvalidArgumentError: As `predict`.
 
     Example:
+        >>> import numpy as np
         >>> from seqclf import RNNClassifier, Vocabulary, predict_proba
         >>> model = RNNClassifier(2, vocab_size=4, vocabulary=Vocabulary("ab"), hidden_size=8, seed=0)
         >>> predict_proba(model, ["ab", "b", "aaa"]).shape
         (3, 2)
+        >>> other = RNNClassifier(2, vocab_size=4, vocabulary=Vocabulary("ab"), hidden_size=8, seed=1)
+        >>> mean = (predict_proba(model, ["ab"]) + predict_proba(other, ["ab"])) / 2
+        >>> bool(np.allclose(predict_proba([model, other], ["ab"]), mean))
+        True
     """
-    check_is_model("model", model)
+    models = models_of(model)
     check_int("batch_size", batch_size)
-    alone = _logits_of_lone_text(model, sequences)
+    if len(models) > 1:
+        stores = _encode_for_each(models, sequences, context)
+        found = np.empty((len(stores[0]), models[0].num_classes))
+        for block, logits in run_models(models, stores, batch_size):
+            found[block] = mean_probabilities(models, logits)
+        return found
+    only = models[0]
+    alone = _logits_of_lone_text(only, sequences)
     if alone is not None:
-        return probabilities_of(model, alone)
-    return probabilities_of(model, compute_logits(model, encode_for(model, sequences, context), batch_size))
+        return probabilities_of(only, alone)
+    return probabilities_of(only, compute_logits(only, encode_for(only, sequences, context), batch_size))
+
+
+def _predict_together(models: Sequence[RNNClassifier], sequences: Any, context: Any, batch_size: int) -> list[Any]:
+    """Return the labels that the mean of the models' probabilities decides for."""
+    first, stores = models[0], _encode_for_each(models, sequences, context)
+    count = len(stores[0])
+    best = np.zeros((count, first.num_classes) if first.multi_label else count, np.int64)
+    for block, logits in run_models(models, stores, batch_size):
+        best[block] = answers_together(models, mean_probabilities(models, logits))
+    return labels_of(first, stores[0], best)
+
+
+def answers_together(models: Sequence[RNNClassifier], probabilities: Doubles) -> npt.NDArray[np.int64]:
+    """Return the most probable class of mean probabilities (n, C), (n,); or 0 and 1 for each class, (n, C)."""
+    if models[0].multi_label:
+        return (probabilities >= mean_thresholds(models)).astype(np.int64)
+    best: npt.NDArray[np.int64] = probabilities.argmax(1)
+    return best
+
+
+def _encode_for_each(models: Sequence[RNNClassifier], sequences: Any, context: Any) -> list[Ragged]:
+    """Return sequences as each of several models takes them."""
+    sequences = sequences if isinstance(sequences, SequenceDataset) else as_list(sequences)  # which may come but once
+    return [_for_one_of_several(place, encode_for, one, sequences, context) for place, one in enumerate(models)]
+
+
+def _for_one_of_several(place: int, function: Callable[..., Result], *given: Any) -> Result:
+    """Call a function for one of several models; an error about data then says for which."""
+    try:
+        return function(*given)
+    except InvalidDataError as error:
+        raise InvalidDataError(f"{error} (for model[{place}])") from None
 
 
 def predict_prefixes(
@@ -301,6 +353,14 @@ def admit(name: str, model: RNNClassifier, dataset: SequenceDataset) -> Sequence
     admitted = dataset.drop_empty() if model.empty == "skip" else dataset
     if len(admitted) == 0:
         raise InvalidDataError(f"{name} must hold at least one sequence; got none. Check where the data come from.")
+    return admitted
+
+
+def admit_for_each(name: str, models: Sequence[RNNClassifier], dataset: SequenceDataset) -> SequenceDataset:
+    """Return the labelled sequences that one model, or several, are measured on; raise where they do not fit them."""
+    admitted = admit(name, models[0], dataset)
+    for place, model in enumerate(models[1:], start=1):
+        _for_one_of_several(place, admit, name, model, admitted)
     return admitted
 
 

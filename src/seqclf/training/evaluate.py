@@ -1,6 +1,6 @@
 """evaluate: how well a model does on labelled sequences, whatever the batch size."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,9 @@ from torch import Tensor
 from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.duplicates import join_groups
+from seqclf.inference.average import Models, mean_probabilities, mean_thresholds, models_of, run_models
 from seqclf.inference.logits import run_batches
-from seqclf.inference.predict import admit, predict_proba
+from seqclf.inference.predict import admit, admit_for_each, predict_proba
 from seqclf.models.classifier import RNNClassifier
 from seqclf.reading.labels import read_groups
 from seqclf.training.distributed import Group
@@ -27,7 +28,7 @@ Metric = Callable[[Tensor, Tensor], Any]
 
 
 def evaluate(
-    model: RNNClassifier,
+    model: Models,
     dataset: SequenceDataset,
     *,
     batch_size: int = 256,
@@ -39,7 +40,7 @@ def evaluate(
     Sums and counts are taken over single sequences, so the batch size changes nothing but the speed.
 
     Args:
-        model: The model; it stays on its device.
+        model: The model; it stays on its device. Or a list of several, the mean of whose probabilities is measured.
         dataset: Sequences that were encoded with the model's vocabulary, labelled with its classes. Empty ones are left
             out, and have no place in the result, where the model's `empty` is `"skip"`.
         batch_size: How many sequences to run at once.
@@ -61,8 +62,8 @@ def evaluate(
         >>> result.n, round(result.majority, 3), result.metrics["brier"] < 0.5
         (3, 0.667, True)
     """
-    given = dataset
-    dataset = admit("dataset", model, dataset)
+    given, models = dataset, models_of(model)
+    dataset = admit_for_each("dataset", models, dataset)
     check_int("batch_size", batch_size)
     if groups is not None:
         own = read_groups(groups, len(given))
@@ -74,12 +75,15 @@ def evaluate(
         probabilities = predict_proba(model, dataset, batch_size=batch_size).astype(np.float64)
         whole = torch.from_numpy(probabilities)
         found = {name: _measure(one, whole, dataset.labels) for name, one in (metrics or {}).items()}
-        return evaluation_of_several(probabilities, dataset, model.thresholds.cpu().numpy(), found)
+        return evaluation_of_several(probabilities, dataset, mean_thresholds(models), found)
+    if len(models) > 1:
+        return _evaluate_together(models, dataset, batch_size, metrics or {})
+    only = models[0]
     labels = dataset.labels.numpy()
     losses, confidences = np.empty(len(labels)), np.empty(len(labels))
     predictions = np.empty(len(labels), np.int64)
-    kept = np.empty((len(labels) if metrics else 0, model.num_classes))  # the only thing as large as both together
-    for indices, _, logits in run_batches(model, dataset.sequences, batch_size, np.arange(len(labels))):
+    kept = np.empty((len(labels) if metrics else 0, only.num_classes))  # the only thing as large as both together
+    for indices, _, logits in run_batches(only, dataset.sequences, batch_size, np.arange(len(labels))):
         log_probabilities = _log_softmax(logits.astype(np.float64))
         losses[indices] = -log_probabilities[np.arange(len(indices)), labels[indices]]
         predictions[indices] = logits.argmax(1)
@@ -96,6 +100,33 @@ def evaluate(
         groups=dataset.groups,
         confidences=confidences,
         metrics={name: _measure(metric, whole, dataset.labels) for name, metric in (metrics or {}).items()},
+    )
+
+
+def _evaluate_together(
+    models: Sequence[RNNClassifier], dataset: SequenceDataset, batch_size: int, metrics: Mapping[str, Metric]
+) -> Evaluation:
+    """Return what was measured of the mean of the models' probabilities."""
+    labels, stores = dataset.labels.numpy(), [dataset.sequences] * len(models)
+    losses, confidences = np.empty(len(labels)), np.empty(len(labels))
+    predictions = np.empty(len(labels), np.int64)
+    kept = np.empty((len(labels) if metrics else 0, models[0].num_classes))
+    for block, logits in run_models(models, stores, batch_size):
+        probabilities = mean_probabilities(models, logits)  # (B, C)
+        predictions[block], confidences[block] = probabilities.argmax(1), probabilities.max(1)
+        # Of logarithms, as a probability of next to nothing has one and may be 0 itself; (k, B).
+        own = np.stack([_log_softmax(one)[np.arange(len(one)), labels[block]] for one in logits])
+        losses[block] = np.log(len(models)) - np.logaddexp.reduce(np.sort(own, axis=0))
+        if metrics:
+            kept[block] = probabilities
+    return Evaluation(
+        losses=losses,
+        labels=labels,
+        predictions=predictions,
+        classes=dataset.classes,
+        groups=dataset.groups,
+        confidences=confidences,
+        metrics={name: _measure(one, torch.from_numpy(kept), dataset.labels) for name, one in metrics.items()},
     )
 
 
