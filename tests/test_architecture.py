@@ -23,6 +23,7 @@ ROOMS = [
     ["tensor_file"],
     ["reading.columns", "reading.indices", "reading.records", "reading.text"],
     ["reading.sequences"],
+    ["reading.rows"],
     ["reading.fasta", "reading.folders", "reading.labels", "reading.series", "reading.tables", "reading.tokenizers"],
     ["reading.events"],
     ["vocabulary"],

@@ -7,6 +7,7 @@ from typing import Any
 
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidDataError
+from seqclf.reading.rows import RowFile
 from seqclf.reading.series import read_series
 from seqclf.reading.tables import Table
 
@@ -66,17 +67,15 @@ def _read_events(arguments: argparse.Namespace, table: str, **options: Any) -> S
 def _table(arguments: argparse.Namespace, path: str) -> Table:
     columns: list[Any] = [arguments.sequence, arguments.label]
     sequence, label = map(int, columns) if arguments.no_header else columns
-    return Table(
+    file = RowFile(
         Path(path),
-        sequence,
-        label,
         encoding=arguments.encoding,
         delimiter=arguments.delimiter,
         quoting=arguments.quoting,
         header=not arguments.no_header,
         skip_broken=arguments.skip_broken,
-        may_lack_label=arguments.label_separator is not None,
     )
+    return Table(file, sequence, label, may_lack_label=arguments.label_separator is not None)
 
 
 def _with_lines(message: str, table: str, lines: list[int]) -> str:
