@@ -60,15 +60,22 @@ class Rows:
         """Return the values of one column."""
         if self.content is not None:
             return [row[name] for row in self.content]
-        values: list[Any] = self.batch.column(self.batch.schema.get_field_index(name)).to_pylist()
-        return values
+        return self._to_python(self.batch.column(self.batch.schema.get_field_index(name)))
 
     def rows(self) -> list[Row]:
         """Return the rows as mappings from names to values."""
         if self.content is not None:
             return self.content
-        values: list[Row] = self.batch.to_pylist()
-        return values
+        return self._to_python(self.batch)
+
+    def _to_python(self, values: Any) -> list[Any]:
+        try:
+            found: list[Any] = values.to_pylist()
+        except (ValueError, OverflowError) as error:  # such as times with nanoseconds
+            raise FileFormatError(
+                f"values must be ones that Python has too; got {error!s:.100} in {self.path}. Convert the column."
+            ) from None
+        return found
 
     def place(self, index: int) -> str:
         """Return how errors name a row."""
@@ -82,6 +89,7 @@ class RowFile:
     Attributes:
         broken: Which rows were left out, and why.
         share: How much of the file was read, from 0 to 1.
+        found_delimiter: What stands between the values of a CSV or TSV file, once its first line was read.
     """
 
     path: Path
@@ -92,6 +100,7 @@ class RowFile:
     skip_broken: bool = False
     broken: list[str] = field(default_factory=list)
     share: float = 0.0
+    found_delimiter: str | None = None
 
     def __post_init__(self) -> None:
         if self.delimiter is not None and (not isinstance(self.delimiter, str) or len(self.delimiter) != 1):
@@ -179,6 +188,7 @@ class RowFile:
         with self._lines() as lines:
             first = next(lines, "")
             delimiter = self.delimiter or ("\t" if self.kind == ".tsv" else max(DELIMITERS, key=first.count))
+            self.found_delimiter = delimiter
             mode: Any = csv.QUOTE_NONE if quotes == "none" else csv.QUOTE_MINIMAL
             rows = csv.reader(chain([first] if first else [], lines), delimiter=delimiter, quoting=mode, strict=True)
             places: list[int] = []
@@ -248,7 +258,7 @@ class RowFile:
         try:
             with pq.ParquetFile(self.path) as file:
                 names, total, done = file.schema_arrow.names, file.metadata.num_rows, 0
-                for name in needed:
+                for name in needed if wanted is not None else [*needed, *names]:
                     find_column(name, names, self.path)
                 empty = pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
                 for batch in file.iter_batches(batch_size=size, columns=wanted) if total else [empty]:
@@ -284,7 +294,7 @@ def import_parquet() -> tuple[Any, Any]:
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError:
         raise MissingDependencyError(
-            "pyarrow must be installed to read Parquet files; it is not. Run: pip install 'seqclf[parquet]'."
+            "pyarrow must be installed for Parquet files; it is not. Run: pip install 'seqclf[parquet]'."
         ) from None
     return pa, pq
 

@@ -77,12 +77,13 @@ def read_table(
     return ((value, kind) for value, kind, _ in table.rows())
 
 
-def read_columns(path: Path, names: Sequence[str] | None) -> dict[str, Any]:
+def read_columns(path: Path, names: Sequence[str] | None, *, texts: Sequence[str] = ()) -> dict[str, Any]:
     """Read whole columns of a table; those of text files become numbers where all values are such, else strings.
 
     Args:
         path: A file, as for `read_table`.
         names: The columns that are wanted; None takes all.
+        texts: Columns of text files that stay strings, such as keys, of which `007` is not `7`.
 
     Raises:
         FileFormatError: As `read_table`.
@@ -94,7 +95,10 @@ def read_columns(path: Path, names: Sequence[str] | None) -> dict[str, Any]:
     elif kind in {".jsonl", ".ndjson"}:
         columns = _json_columns(path, names)
     else:
-        columns = {name: _numbers_or_texts(values) for name, values in _csv_columns(path, kind, names).items()}
+        columns = {
+            name: _texts(values) if name in texts else _numbers_or_texts(values)
+            for name, values in _csv_columns(path, kind, names).items()
+        }
     if not columns or not len(next(iter(columns.values()))):
         raise FileFormatError(f"table must have a row at least; got none in {path}.")
     return columns
@@ -131,7 +135,11 @@ def _numbers_or_texts(values: list[str]) -> Any:
     try:
         return np.array([value if value.strip() else "nan" for value in values], np.float64)
     except ValueError:
-        return [value if value.strip() else None for value in values]
+        return _texts(values)
+
+
+def _texts(values: list[str]) -> list[str | None]:
+    return [value if value.strip() else None for value in values]
 
 
 def _json_columns(path: Path, names: Sequence[str] | None) -> dict[str, list[Any]]:
