@@ -54,7 +54,7 @@ def read(path: Path) -> Rows:
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
     if kind == "parquet":
         return pq.read_table(path).to_pylist()
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:  # type: ignore[operator]
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
         if kind in {"jsonl", "ndjson"}:
             return [json.loads(line) for line in file]
         rows = csv.DictReader(file, delimiter="\t" if kind == "tsv" else ",")

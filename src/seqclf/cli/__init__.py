@@ -1,4 +1,4 @@
-"""The command `seqclf`: train, evaluate, predict, report and export from a shell.
+"""The command `seqclf`: train, evaluate, predict, embed, report and export from a shell.
 
 Progress and remarks go to stderr and results to stdout, as text or, with `--json`, as JSON. It exits with 0; with 1
 where data, files or training are wrong, and with 2 where arguments are, and says so in one line; with 130 after Ctrl-C.
@@ -10,6 +10,7 @@ import argparse
 import importlib
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -66,7 +67,7 @@ def _run(parsed: argparse.Namespace) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", SeqclfWarning)
-            warnings.showwarning = _show_warning
+            warnings.showwarning = _Warnings()
             if sys.stdout is None:
                 raise SeqclfError("standard output must be open; it is closed.")
             check(parsed)
@@ -89,9 +90,17 @@ def _say(message: str, code: int) -> int:
     return code
 
 
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    """Tell a warning in one line, without the place in the library's code."""
-    _say(f"warning: {_in_options(str(message))}", 0)
+class _Warnings:
+    """Tells each kind of warning once, in one line, without the place in the library's code."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def __call__(self, message: Warning | str, *_: Any, **__: Any) -> None:
+        kind = re.sub(r"\d+", "", str(message))  # tables and streams are read in parts, each with numbers of its own
+        if kind not in self._told:
+            self._told.add(kind)
+            _say(f"warning: {_in_options(str(message))}", 0)
 
 
 def _close_output() -> None:
@@ -108,6 +117,9 @@ _IN_OPTIONS = {
     "classes must be": "labels must be",
     "Choose another size, or stratify=False": "Choose another --test-size",
     "test_size must": "--test-size must",
+    "Pass prefix='predicted_', or another": "Pass --prefix predicted_, or another",
+    "reject_below must": "--reject-below must",
+    "by must come with a model": "--by must come with a model",
 }
 
 

@@ -17,6 +17,11 @@ def check(arguments: argparse.Namespace) -> None:
     if arguments.command == "train":
         _check_output(arguments.output)
         _check_autotune(arguments)
+    if arguments.command == "predict":
+        _check_predict(arguments)
+    if arguments.command == "embed":
+        _check_columns(arguments)
+        _check_output(arguments.output)
 
 
 def _check_labelled_table(arguments: argparse.Namespace) -> None:
@@ -39,10 +44,44 @@ def _check_labelled_table(arguments: argparse.Namespace) -> None:
         raise InvalidArgumentError("--categories must come with --fields, which names all columns of an event.")
 
 
+def _check_predict(arguments: argparse.Namespace) -> None:
+    if arguments.top is not None and arguments.reject_below is not None:
+        raise InvalidArgumentError("--reject-below must not come with --top, which says how sure each label is.")
+    if arguments.sequence is not None or arguments.by is not None:
+        _check_columns(arguments)
+        if len(arguments.sequences) != 1:
+            raise InvalidArgumentError(
+                f"--sequence and --by must come with one table; got {arguments.sequences}. For strings, leave them out."
+            )
+        if arguments.output is not None and str(arguments.output) != "-":
+            _check_output(arguments.output)
+        return
+    others = ("output", "order", "prefix", *_OF_TEXT_FILES)
+    _refuse(arguments, others, "must come with --sequence or --by, for a table")
+    for sequence in arguments.sequences:
+        if "." in sequence and os.path.isfile(sequence):  # noqa: PTH113  # texts may be no paths at all
+            raise InvalidArgumentError(
+                "sequences must be given as they are, or one on each line of standard input; got the file "
+                f"{sequence}. Run: seqclf predict {arguments.model} < {sequence}; or, for a table, name the column of "
+                "its sequences with --sequence."
+            )
+
+
+def _check_columns(arguments: argparse.Namespace) -> None:
+    """Raise unless a table is one of sequences or of events."""
+    if (arguments.sequence is None) == (arguments.by is None):
+        raise InvalidArgumentError("one of --sequence and --by must be given; got both, or none.")
+    if arguments.by is None:
+        _refuse(arguments, ("order",), "must come with --by, for a table of events; got --sequence")
+        _check_numbers(arguments, ("sequence",))
+    else:
+        _refuse(arguments, _OF_TEXT_FILES, "must not come with --by, whose tables are read in their usual form")
+
+
 def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
     """Raise where one of some options was given."""
     for name in names:
-        if getattr(arguments, name, None) not in (None, False):
+        if getattr(arguments, name, None) not in (None, False, ""):
             raise InvalidArgumentError(f"--{name.replace('_', '-')} {why}.")
 
 

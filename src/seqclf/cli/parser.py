@@ -17,6 +17,8 @@ from seqclf.choices import (
     TokenizerName,
 )
 
+_TABLE = "a .csv, .tsv, .jsonl or .parquet file, which may be packed by gzip (.gz)"
+
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return what was asked for; options may stand before or after what they are not about."""
@@ -42,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_predict(commands)
+    _add_embed(commands)
     _add_report(commands)
     _add_export(commands)
     return parser
@@ -116,14 +119,37 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _add_predict(commands: Any) -> None:
-    predict = _command(commands, "predict", "print a label for each sequence, or for each line of stdin")
+    what = "print a label for each sequence, for each line of stdin, or for each row of a table"
+    predict = _command(commands, "predict", what)
     predict.add_argument("model", help="the saved model")
-    strings = "strings (lists in JSON for a model of tokens); without any, stdin"
+    strings = "strings (lists in JSON for a model of tokens); without any, stdin; with --sequence or --by, one table"
     predict.add_argument("sequences", nargs="*", help=strings)
+    others = "another saved model, whose probabilities are averaged with those of the first; may come several times"
+    predict.add_argument("--with", dest="others", metavar="MODEL", action="append", default=[], help=others)
     predict.add_argument("--proba", action="store_true", help="print the probability beside the label")
     predict.add_argument("--top", type=int, metavar="K", help="print the K likeliest labels and their probabilities")
+    least = "give no label where the best has a probability below P"
+    predict.add_argument("--reject-below", type=float, metavar="P", help=least)
     size = "how many lines to read before their answers (default: 4096; 1 in a terminal)"
     predict.add_argument("--chunk-size", type=int, help=size)
+    group = predict.add_argument_group("a table in, a table out")
+    _add_columns(group)
+    output = "where to write the table with the answers (.csv, .tsv, .jsonl, .parquet; .gz); CSV on stdout without"
+    group.add_argument("--output", type=Path, metavar="FILE", help=output)
+    group.add_argument("--prefix", default="", help="what stands before the names of the columns that are added")
+    group.add_argument("--quiet", action="store_true", help="show no progress")
+    _add_writing(predict)
+
+
+def _add_embed(commands: Any) -> None:
+    embed = _command(commands, "embed", "write the pooled vector of each row of a table")
+    embed.add_argument("model", help="the saved model")
+    embed.add_argument("table", help=_TABLE)
+    _add_columns(embed)
+    embed.add_argument("--output", required=True, type=Path, metavar="FILE", help="where to write the vectors (.npy)")
+    embed.add_argument("--chunk-size", type=int, default=4096, help="rows read at a time (default: %(default)s)")
+    embed.add_argument("--quiet", action="store_true", help="show no progress")
+    _add_writing(embed)
 
 
 def _add_report(commands: Any) -> None:
@@ -146,21 +172,26 @@ def _command(commands: Any, name: str, what: str) -> argparse.ArgumentParser:
 
 
 def _add_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("table", help="a .csv, .tsv, .jsonl or .parquet file, which may be packed by gzip (.gz)")
+    parser.add_argument("table", help=_TABLE)
     group = parser.add_argument_group("what the table holds")
     series = "each line is a series: the label and its numbers (UCR), or the .ts format; --label is then not needed"
     group.add_argument("--series", action="store_true", help=series)
-    group.add_argument("--sequence", help="the column of the sequences; or, for a table of events, --by")
-    group.add_argument("--label", help="the column of the labels")
+    _add_columns(group)
+    group.add_argument("--label", metavar="COLUMN", help="the column of the labels")
     several = "a sequence may have several labels, which stand in the column with this between them, such as ;"
     group.add_argument("--label-separator", metavar="SEPARATOR", help=several)
-    group.add_argument("--by", metavar="COLUMN", help="each row is an event of what this column names")
-    group.add_argument("--order", metavar="COLUMN", help="the column of numbers or times that events are sorted by")
     group.add_argument("--fields", nargs="+", metavar="COLUMN", help="the columns of an event (default: all others)")
     facts = "columns of facts that are the same for all events of a sequence"
     group.add_argument("--context", nargs="+", metavar="COLUMN", help=facts)
     group.add_argument("--categories", nargs="+", metavar="COLUMN", help="fields that are categories, not numbers")
     _add_writing(parser)
+
+
+def _add_columns(group: Any) -> None:
+    text = "the column of the sequences; or, for a table of events, --by"
+    group.add_argument("--sequence", metavar="COLUMN", help=text)
+    group.add_argument("--by", metavar="COLUMN", help="each row is an event of what this column names")
+    group.add_argument("--order", metavar="COLUMN", help="the column of numbers or times that events are sorted by")
 
 
 def _add_writing(parser: argparse.ArgumentParser) -> None:

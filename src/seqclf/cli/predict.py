@@ -1,73 +1,136 @@
-"""`seqclf predict`: answers for sequences in the command, or on the lines of standard input."""
+"""`seqclf predict`: answers for sequences in the command, on the lines of standard input, or in a table."""
 
 import argparse
 import io
 import json
-import math
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from seqclf.checks import check_int
+from seqclf.cli.tables import columns_of, options_of
+from seqclf.data.encode import warn_unknown
 from seqclf.errors import InvalidArgumentError, InvalidDataError
-from seqclf.inference.predict import check_encodes, encode_for, predict_proba
+from seqclf.inference.average import models_of
+from seqclf.inference.cells import read_cells
+from seqclf.inference.logits import Floats
+from seqclf.inference.predict import answer_all, check_encodes, check_rejection, encode_for, likeliest
+from seqclf.inference.tables import predict_table
 from seqclf.models.classifier import RNNClassifier
 from seqclf.persistence import load
+from seqclf.writing import CsvWriter, JsonWriter, TextForm
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print an answer for each sequence."""
-    model = load(arguments.model)
-    check_encodes(model)
-    for sequence in arguments.sequences:
-        if "." in sequence and os.path.isfile(sequence):  # noqa: PTH113  # texts may be no paths at all
-            raise InvalidArgumentError(
-                "sequences must be given as they are, or one on each line of standard input; got the file "
-                f"{sequence}. Run: seqclf predict {arguments.model} < {sequence}"
-            )
+    """Print an answer for each sequence, or write a table of them."""
+    models = models_of([load(path) for path in [arguments.model, *arguments.others]])
+    for model in models:
+        check_encodes(model)
+    if arguments.sequence is not None or arguments.by is not None:
+        _answer_table(models, arguments)
+    else:
+        _answer_lines(models, arguments)
+
+
+def _answer_table(models: list[RNNClassifier], arguments: argparse.Namespace) -> None:
+    to_stdout = arguments.output is None or str(arguments.output) == "-"
+    output: Any = arguments.output
+    if to_stdout:
+        form = TextForm(arguments.delimiter or ",", arguments.quoting or "minimal", not arguments.no_header)
+        output = JsonWriter(sys.stdout) if arguments.json else CsvWriter(sys.stdout, form)
+    count = predict_table(
+        models,
+        arguments.sequences[0],
+        output,
+        **columns_of(arguments),
+        top=arguments.top,
+        reject_below=arguments.reject_below,
+        prefix=arguments.prefix,
+        chunk_size=4096 if arguments.chunk_size is None else arguments.chunk_size,
+        progress=not (to_stdout or arguments.quiet),
+        **options_of(arguments),
+    )
+    if not to_stdout:
+        print(f"{count:,} rows; saved as {output}", file=sys.stderr)
+        if arguments.json:
+            print(json.dumps({"path": str(output), "rows": count}))
+
+
+def _answer_lines(models: list[RNNClassifier], arguments: argparse.Namespace) -> None:
     lines = iter(arguments.sequences) if arguments.sequences else _lines()
     default = 1 if sys.stdin is not None and sys.stdin.isatty() else 4096
     size = default if arguments.chunk_size is None else check_int("chunk_size", arguments.chunk_size)
     if arguments.top is not None:
         check_int("top", arguments.top)
+    least = check_rejection(models, arguments.reject_below, arguments.top)
     done = 0
     while chunk := list(islice(lines, size)):
-        for sequence, row in _answers(model, chunk, done):
-            _print_answer(sequence, row, model, arguments)
+        for answer in _answers(models, chunk, done, arguments.top, least):
+            _print_answer(answer, arguments)
         sys.stdout.flush()  # who waits for an answer before asking again gets it
         done += len(chunk)
 
 
-def _answers(model: RNNClassifier, lines: list[str], done: int) -> Iterator[tuple[Any, Any]]:
-    """Yield each sequence and its probabilities; where one is wrong, the answers before it come before the error."""
-    read = str if model.vocabulary is not None and model.vocabulary.takes_text else _tokens
-    if model.input_size is not None and model.fields is None:
-        read = _rows_of_numbers
+@dataclass(frozen=True)
+class _Answer:
+    """What is said of one sequence: labels and their probabilities, None for one that is left open.
+
+    `is_one` tells that there is one label at most, and `is_skipped` that the model skips the sequence, which is empty.
+    """
+
+    sequence: Any
+    pairs: list[tuple[Any, float]]
+    is_one: bool
+    is_skipped: bool
+
+
+def _answers(
+    models: list[RNNClassifier], lines: list[str], done: int, top: int | None, least: float
+) -> Iterator[_Answer]:
+    """Yield the answer for each line; where one is wrong, the answers before it come before the error."""
     wrong = None
     try:
-        sequences = [read(line) for line in lines]
-        rows = predict_proba(model, sequences)
+        sequences = read_cells(models[0], lines)
+        found = answer_all(models, sequences, None, 256)
     except InvalidDataError:
-        sequences, wrong = _until_wrong(model, read, lines, done)
-        rows = predict_proba(model, sequences)
-    yield from zip(sequences, rows, strict=True)
+        sequences, wrong = _until_wrong(models, lines, done)
+        found = answer_all(models, sequences, None, 256)
+    labels, probabilities, unknown = found
+    if len(unknown):
+        warn_unknown(len(unknown), len(sequences), f"line {done + 1 + int(unknown[0])}")
+    for sequence, label, row in zip(sequences, labels, probabilities, strict=True):
+        pairs = [] if label is None else _pairs(models[0], label, row, top, least)
+        yield _Answer(sequence, pairs, top is not None or not models[0].multi_label, label is None)
     if wrong is not None:
         raise wrong
 
 
-def _until_wrong(
-    model: RNNClassifier, read: Callable[[str], Any], lines: list[str], done: int
-) -> tuple[list[Any], InvalidDataError | None]:
-    """Return the sequences before the first that the model cannot take, and the error, which names its line."""
+def _pairs(model: RNNClassifier, label: Any, row: Floats, top: int | None, least: float) -> list[tuple[Any, float]]:
+    """Return the labels of one sequence that are wanted, with their probabilities of a row (C,)."""
+    if top is not None:
+        (pairs,) = likeliest(model, row[None], top)
+        found: list[tuple[Any, float]] = pairs
+        return found
+    if model.multi_label:
+        classes = range(model.num_classes) if model.classes is None else model.classes
+        chances = dict(zip(classes, row.tolist(), strict=True))
+        return [(one, chances[one]) for one in label]
+    best = float(row.max())
+    return [(label if best >= least else None, best)]
+
+
+def _until_wrong(models: list[RNNClassifier], lines: list[str], done: int) -> tuple[list[Any], InvalidDataError | None]:
+    """Return the sequences before the first that a model cannot take, and the error, which names its line."""
     sequences: list[Any] = []
     for number, line in enumerate(lines, start=done + 1):
         try:
-            sequence = read(line)
-            encode_for(model, [sequence])
+            (sequence,) = read_cells(models[0], [line])
+            for model in models:
+                encode_for(model, [sequence], warns=False)
         except InvalidDataError as error:
             before, found, after = str(error).rpartition("(sequence 0")
             return sequences, InvalidDataError(
@@ -77,42 +140,30 @@ def _until_wrong(
     return sequences, None
 
 
-def _tokens(line: str) -> list[Any]:
-    try:
-        tokens = json.loads(line)
-    except (ValueError, RecursionError):
-        tokens = None
-    if not isinstance(tokens, list):
-        raise InvalidDataError(
-            f"sequences must be lists in JSON for this model, which is not of text; got {line!r:.80}."
-        )
-    return tokens
-
-
-def _rows_of_numbers(line: str) -> Any:
-    rows = _tokens(line)
-    try:
-        return np.array(rows, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidDataError(f"series must be lists of numbers, or of rows of them, in JSON; got {error}.") from None
-
-
-def _print_answer(sequence: Any, row: Any, model: RNNClassifier, arguments: argparse.Namespace) -> None:
-    """Print the likeliest labels; nothing in their place for an empty sequence that the model skips."""
-    answers = []
-    if not math.isnan(row[0]):
-        best = (-row).argsort(kind="stable")[: arguments.top] if arguments.top else [row.argmax()]
-        labels = range(len(row)) if model.classes is None else model.classes
-        answers = [(labels[index], float(row[index])) for index in best]
-    sequence = sequence.tolist() if isinstance(sequence, np.ndarray) else sequence
+def _print_answer(answer: _Answer, arguments: argparse.Namespace) -> None:
+    """Print labels; nothing in the place of one that is left open, or of an empty sequence that the model skips."""
     if arguments.json:
-        named = [{"label": label, "probability": round(probability, 6)} for label, probability in answers]
-        answer = {"sequence": sequence} | (named[0] if named else {"label": None})
-        print(json.dumps(answer | ({"top": named} if arguments.top else {})))
+        print(json.dumps(_as_json(answer, with_top=arguments.top is not None), default=str))
     elif arguments.proba or arguments.top:
-        print("\t".join(f"{label}\t{probability:.3f}" for label, probability in answers) or "\t")
+        cells = [f"{'' if label is None else label}\t{probability:.3f}" for label, probability in answer.pairs]
+        print("\t".join(cells) or "\t")
     else:
-        print(answers[0][0] if answers else "")
+        print("\t".join("" if label is None else str(label) for label, _ in answer.pairs))
+
+
+def _as_json(answer: _Answer, *, with_top: bool) -> dict[str, Any]:
+    sequence = answer.sequence.tolist() if isinstance(answer.sequence, np.ndarray) else answer.sequence
+    pairs = [(label, round(probability, 6)) for label, probability in answer.pairs]
+    found: dict[str, Any] = {"sequence": sequence}
+    if answer.is_skipped:
+        found |= {"label": None}
+    elif answer.is_one:
+        found |= {"label": pairs[0][0], "probability": pairs[0][1]}
+    else:
+        found |= {"label": [label for label, _ in pairs], "probability": [chance for _, chance in pairs]}
+    if with_top:
+        found["top"] = [{"label": label, "probability": chance} for label, chance in pairs]
+    return found
 
 
 def _lines() -> Iterator[str]:

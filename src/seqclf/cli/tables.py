@@ -7,7 +7,7 @@ from typing import Any
 
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidDataError
-from seqclf.reading.rows import RowFile
+from seqclf.reading.rows import RowFile, TableOptions
 from seqclf.reading.series import read_series
 from seqclf.reading.tables import Table
 
@@ -67,15 +67,28 @@ def _read_events(arguments: argparse.Namespace, table: str, **options: Any) -> S
 def _table(arguments: argparse.Namespace, path: str) -> Table:
     columns: list[Any] = [arguments.sequence, arguments.label]
     sequence, label = map(int, columns) if arguments.no_header else columns
-    file = RowFile(
-        Path(path),
-        encoding=arguments.encoding,
-        delimiter=arguments.delimiter,
-        quoting=arguments.quoting,
-        header=not arguments.no_header,
-        skip_broken=arguments.skip_broken,
-    )
+    file = RowFile(Path(path), **options_of(arguments))
     return Table(file, sequence, label, may_lack_label=arguments.label_separator is not None)
+
+
+def options_of(arguments: argparse.Namespace) -> TableOptions:
+    """Return how a table is written; nothing where it is read in its usual form."""
+    options: TableOptions = {
+        "encoding": arguments.encoding,
+        "delimiter": arguments.delimiter,
+        "quoting": arguments.quoting,
+        "header": not arguments.no_header,
+        "skip_broken": arguments.skip_broken,
+    }
+    usual = {"header": True, "skip_broken": False}
+    return {name: value for name, value in options.items() if value != usual.get(name)}  # type: ignore[return-value]
+
+
+def columns_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the columns of a table that is answered."""
+    numbered = arguments.no_header and arguments.sequence is not None
+    sequence: Any = int(arguments.sequence) if numbered else arguments.sequence
+    return {"sequence": sequence, "by": arguments.by, "order": arguments.order}
 
 
 def _with_lines(message: str, table: str, lines: list[int]) -> str:
