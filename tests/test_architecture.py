@@ -78,6 +78,7 @@ ROOMS = [
     ],
     ["training.config"],
     ["attribution"],
+    ["training.mistakes", "training.slices"],
     ["training.evaluation"],
     ["training.baseline", "training.calibration", "training.evaluate", "training.steps", "training.update"],
     ["training.compare", "training.dry_run", "training.trainer"],

@@ -465,6 +465,25 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         """Return the class index of a sequence; 0 and 1 for each class, (C,), where there may be several."""
         return self.compact_labels[place].long() if self.multi_label else int(self.compact_labels[place])
 
+    def decode(self, index: int) -> Any:
+        """Return a sequence as a reader would write it, as far as it is known.
+
+        Returns:
+            A string, or the list of symbols, in which those that are unknown are `"<unk>"`; a float array (T, F), or
+            (F, T) where it came so; or a list of mappings for records.
+
+        Example:
+            >>> dataset = SequenceDataset.from_pairs([("Satoshi", "Japanese"), ("Rossi", "Italian")])
+            >>> dataset.decode(1)
+            'Rossi'
+        """
+        steps = self.sequences[read_index(index, len(self))]
+        if self.fields is not None:
+            return self.fields.decode(steps.numpy())
+        if self.input_size is not None:
+            return (steps.T if self.channels_first else steps).numpy()
+        return steps.tolist() if self.vocabulary is None else self.vocabulary.decode(steps)
+
     def __iter__(self) -> Iterator[tuple[Tensor, int]]:
         return (self[index] for index in range(len(self)))
 

@@ -34,6 +34,7 @@ def evaluate(
     batch_size: int = 256,
     metrics: Mapping[str, Metric] | None = None,
     groups: Iterable[Any] | None = None,
+    keep_probabilities: bool = False,
 ) -> Evaluation:
     """Measure `model` on `dataset`, in eval mode and without gradients; afterwards its mode is as before.
 
@@ -49,6 +50,8 @@ def evaluate(
         groups: What each sequence comes from (a person, a device), as many as there are sequences: `interval` and
             `compare` then draw whole groups, as those of one are no independent observations. Equal sequences are one
             group in any case.
+        keep_probabilities: Whether the result keeps the probability of each class, (n, C), from which `roc_auc`,
+            `average_precision` and `top_k_accuracy` follow.
 
     Raises:
         InvalidDataError: The dataset has another vocabulary, other classes, or another number of features.
@@ -69,7 +72,8 @@ def evaluate(
         own = read_groups(groups, len(given))
         own = own if dataset is given else own[given.sequences.sizes.numpy() > 0]  # empty ones are left out
         return replace(
-            evaluate(model, dataset, batch_size=batch_size, metrics=metrics), groups=join_groups(dataset.groups, own)
+            evaluate(model, dataset, batch_size=batch_size, metrics=metrics, keep_probabilities=keep_probabilities),
+            groups=join_groups(dataset.groups, own),
         )
     if dataset.multi_label:
         probabilities = predict_proba(model, dataset, batch_size=batch_size).astype(np.float64)
@@ -77,19 +81,20 @@ def evaluate(
         found = {name: _measure(one, whole, dataset.labels) for name, one in (metrics or {}).items()}
         return evaluation_of_several(probabilities, dataset, mean_thresholds(models), found)
     if len(models) > 1:
-        return _evaluate_together(models, dataset, batch_size, metrics or {})
+        return _evaluate_together(models, dataset, batch_size, metrics or {}, keep_probabilities=keep_probabilities)
     only = models[0]
     labels = dataset.labels.numpy()
     losses, confidences = np.empty(len(labels)), np.empty(len(labels))
     predictions = np.empty(len(labels), np.int64)
-    kept = np.empty((len(labels) if metrics else 0, only.num_classes))  # the only thing as large as both together
+    keeps = keep_probabilities or bool(metrics)
+    kept = np.empty((len(labels) if keeps else 0, only.num_classes))  # the only thing as large as both together
     for indices, _, logits in run_batches(only, dataset.sequences, batch_size, np.arange(len(labels))):
         log_probabilities = _log_softmax(logits.astype(np.float64))
         losses[indices] = -log_probabilities[np.arange(len(indices)), labels[indices]]
         predictions[indices] = logits.argmax(1)
         probabilities = np.exp(log_probabilities)
         confidences[indices] = probabilities.max(1)
-        if metrics:
+        if keeps:
             kept[indices] = probabilities
     whole = torch.from_numpy(kept)
     return Evaluation(
@@ -100,24 +105,32 @@ def evaluate(
         groups=dataset.groups,
         confidences=confidences,
         metrics={name: _measure(metric, whole, dataset.labels) for name, metric in (metrics or {}).items()},
+        probabilities=kept if keep_probabilities else None,
+        lengths=dataset.lengths.numpy(),
     )
 
 
 def _evaluate_together(
-    models: Sequence[RNNClassifier], dataset: SequenceDataset, batch_size: int, metrics: Mapping[str, Metric]
+    models: Sequence[RNNClassifier],
+    dataset: SequenceDataset,
+    batch_size: int,
+    metrics: Mapping[str, Metric],
+    *,
+    keep_probabilities: bool,
 ) -> Evaluation:
     """Return what was measured of the mean of the models' probabilities."""
     labels, stores = dataset.labels.numpy(), [dataset.sequences] * len(models)
     losses, confidences = np.empty(len(labels)), np.empty(len(labels))
     predictions = np.empty(len(labels), np.int64)
-    kept = np.empty((len(labels) if metrics else 0, models[0].num_classes))
+    keeps = keep_probabilities or bool(metrics)
+    kept = np.empty((len(labels) if keeps else 0, models[0].num_classes))
     for block, logits in run_models(models, stores, batch_size):
         probabilities = mean_probabilities(models, logits)  # (B, C)
         predictions[block], confidences[block] = probabilities.argmax(1), probabilities.max(1)
         # Of logarithms, as a probability of next to nothing has one and may be 0 itself; (k, B).
         own = np.stack([_log_softmax(one)[np.arange(len(one)), labels[block]] for one in logits])
         losses[block] = np.log(len(models)) - np.logaddexp.reduce(np.sort(own, axis=0))
-        if metrics:
+        if keeps:
             kept[block] = probabilities
     return Evaluation(
         losses=losses,
@@ -127,6 +140,8 @@ def _evaluate_together(
         groups=dataset.groups,
         confidences=confidences,
         metrics={name: _measure(one, torch.from_numpy(kept), dataset.labels) for name, one in metrics.items()},
+        probabilities=kept if keep_probabilities else None,
+        lengths=dataset.lengths.numpy(),
     )
 
 
@@ -147,6 +162,7 @@ def evaluation_of_several(
         groups=dataset.groups,
         metrics=metrics or {},
         probabilities=probabilities,
+        lengths=dataset.lengths.numpy(),
     )
 
 
@@ -190,4 +206,5 @@ def evaluate_together(model: RNNClassifier, dataset: SequenceDataset, group: Gro
         dataset.classes,
         dataset.groups,
         confidences.numpy(),
+        lengths=dataset.lengths.numpy(),
     )
