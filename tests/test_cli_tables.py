@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqclf import RNNClassifier, SequenceDataset, embed, load, predict, predict_proba, save
+from seqclf import RNNClassifier, SequenceDataset, embed, evaluate, load, predict, predict_proba, save
 from seqclf.cli import main
 from seqclf.inference.tables import predict_table
 
@@ -163,3 +163,75 @@ def test_a_kind_of_warning_is_told_once(model: Path, tmp_path: Path, run: Run) -
     assert f"no symbol is known of 2 of 3 sequences, such as {tmp_path / 'odd.csv'}, line 2" in err
     code, _, err = run("predict", model, "?", "!", "ab", "--chunk-size", 1)
     assert (code, err.count("\n"), "such as line 1:" in err) == (0, 1, True)
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    path = tmp_path / "labelled.csv"
+    rows = [f"{word},{label},{device}\n" for word, label, device in zip(WORDS, "xyzxy", "mmtmt", strict=True)]
+    path.write_text("word,letter,device\n" + "".join(rows), encoding="utf-8")
+    return path
+
+
+COLUMNS = ["--sequence", "word", "--label", "letter"]
+
+
+def test_mistakes_and_slices_are_those_of_the_library(labelled: Path, model: Path, tmp_path: Path, run: Run) -> None:
+    loaded = load(model)
+    data = SequenceDataset.from_sequences(WORDS, list("xyzxy"), vocabulary=loaded.vocabulary, classes=loaded.classes)
+    result = evaluate(loaded, data)
+    command = ["evaluate", model, labelled, *COLUMNS]
+    code, out, err = run(*command, "--mistakes", tmp_path / "rows.csv", "--slices", "device")
+    assert (code, err) == (0, f"{len(result.mistakes(data))} mistakes; saved as {tmp_path / 'rows.csv'}\n")
+    assert out.endswith(f"\n\n{result.by(list('mmtmt'))}\n")
+    result.mistakes(data).write(tmp_path / "own.csv")
+    assert (tmp_path / "rows.csv").read_bytes() == (tmp_path / "own.csv").read_bytes()
+    slices = json.loads(run(*command, "--slices", "device", "--json")[1])["slices"]
+    assert {name: part["n"] for name, part in slices.items()} == {"m": 3, "t": 2}
+    assert run(*command, "--slices")[1].endswith(f"\n\n{result.by('length')}\n")
+
+
+def test_slices_of_what_is_measured_alone(tmp_path: Path, run: Run) -> None:
+    model = save_model(tmp_path / "model", empty="skip")
+    (tmp_path / "table.csv").write_text("word,letter,part\nab,x,p\n,y,q\nb,z,q\n", encoding="utf-8")
+    out = run("evaluate", model, tmp_path / "table.csv", *COLUMNS, "--slices", "part", "--json")[1]
+    assert {name: part["n"] for name, part in json.loads(out)["slices"].items()} == {"p": 1, "q": 1}
+
+
+def test_slices_of_events_and_of_columns_by_number(tmp_path: Path, model: Path, run: Run) -> None:
+    rows = [
+        f"{who},{at},{page},{left},{land}\n"
+        for who, left, land in ("anI", "byJ", "cnI")
+        for at, page in ((1, "a"), (2, "b"))
+    ]
+    (tmp_path / "events.csv").write_text("who,at,page,left,land\n" + "".join(rows), encoding="utf-8")
+    about = [tmp_path / "events.csv", "--by", "who", "--order", "at", "--fields", "page", "--label", "left"]
+    assert run("train", *about, "--output", tmp_path / "m", "--test-size", 0, "--epochs", 1, "--quiet")[0] == 0
+    out = run("evaluate", tmp_path / "m", *about, "--slices", "land", "--json")[1]
+    assert {name: part["n"] for name, part in json.loads(out)["slices"].items()} == {"I": 2, "J": 1}
+    (tmp_path / "bare.csv").write_text("ab,x,p\nb,z,q\n", encoding="utf-8")
+    about = [model, tmp_path / "bare.csv", "--sequence", 0, "--label", 1, "--no-header"]
+    assert list(json.loads(run("evaluate", *about, "--slices", 2, "--json")[1])["slices"]) == ["p", "q"]
+    code, _, err = run("evaluate", *about, "--slices", "part")
+    assert (code, "--slices must be the number of a column with --no-header; got part" in err) == (2, True)
+
+
+def test_models_are_measured_together(labelled: Path, model: Path, tmp_path: Path, run: Run) -> None:
+    other = save_model(tmp_path / "other", seed=1)
+    models = [load(model), load(other)]
+    data = SequenceDataset.from_sequences(
+        WORDS, list("xyzxy"), vocabulary=models[0].vocabulary, classes=models[0].classes
+    )
+    found = json.loads(run("evaluate", model, labelled, *COLUMNS, "--with", other, "--json")[1])
+    assert found["loss"] == evaluate(models, data).loss
+
+
+def test_where_mistakes_cannot_go_is_told_first(labelled: Path, model: Path, tmp_path: Path, run: Run) -> None:
+    for place, message in [
+        ("rows.txt", "--mistakes must end in one of .csv"),
+        ("no/rows.csv", "output must be a file"),
+    ]:
+        code, out, err = run("evaluate", model, labelled, *COLUMNS, "--mistakes", tmp_path / place)
+        assert (code, out, message in err) == (2, "", True)
+    code, _, err = run("evaluate", model, labelled, "--series", "--slices", "device")
+    assert (code, "--slices must come without a column for --series" in err) == (2, True)

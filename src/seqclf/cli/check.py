@@ -7,6 +7,7 @@ from pathlib import Path
 from seqclf.errors import InvalidArgumentError
 
 _OF_EVENTS = ("order", "fields", "context", "categories")
+_OF_MISTAKES = (".csv", ".tsv", ".jsonl")
 _OF_TEXT_FILES = ("no_header", "delimiter", "quoting", "encoding", "skip_broken")
 
 
@@ -17,6 +18,8 @@ def check(arguments: argparse.Namespace) -> None:
     if arguments.command == "train":
         _check_output(arguments.output)
         _check_autotune(arguments)
+    if arguments.command == "evaluate":
+        _check_evaluate(arguments)
     if arguments.command == "predict":
         _check_predict(arguments)
     if arguments.command == "embed":
@@ -42,6 +45,18 @@ def _check_labelled_table(arguments: argparse.Namespace) -> None:
     _refuse(arguments, _OF_TEXT_FILES, "must not come with --by, whose tables are read in their usual form")
     if arguments.categories and arguments.fields is None:
         raise InvalidArgumentError("--categories must come with --fields, which names all columns of an event.")
+
+
+def _check_evaluate(arguments: argparse.Namespace) -> None:
+    if arguments.mistakes is not None:
+        if arguments.mistakes.suffix.lower() not in _OF_MISTAKES:
+            ends = ", ".join(_OF_MISTAKES)
+            raise InvalidArgumentError(f"--mistakes must end in one of {ends}; got {arguments.mistakes}.")
+        _check_output(arguments.mistakes)
+    if arguments.slices and arguments.series:
+        raise InvalidArgumentError("--slices must come without a column for --series, which has none.")
+    if arguments.slices and arguments.no_header and not arguments.slices.isdecimal():
+        raise InvalidArgumentError(f"--slices must be the number of a column with --no-header; got {arguments.slices}.")
 
 
 def _check_predict(arguments: argparse.Namespace) -> None:

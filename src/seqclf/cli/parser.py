@@ -115,7 +115,12 @@ def _add_evaluate(commands: Any) -> None:
     evaluate = _command(commands, "evaluate", "measure a model on a table")
     evaluate.add_argument("model", help="the saved model")
     _add_table(evaluate)
+    _add_others(evaluate)
     evaluate.add_argument("--train", metavar="TABLE", help="what it was trained on, for a linear model beside it")
+    mistakes = "where to write the sequences that got a wrong answer, the surest first (.csv, .tsv, .jsonl)"
+    evaluate.add_argument("--mistakes", type=Path, metavar="FILE", help=mistakes)
+    slices = "print figures for each value of a column too; without one, for four bands of length"
+    evaluate.add_argument("--slices", nargs="?", const="", metavar="COLUMN", help=slices)
 
 
 def _add_predict(commands: Any) -> None:
@@ -124,8 +129,7 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument("model", help="the saved model")
     strings = "strings (lists in JSON for a model of tokens); without any, stdin; with --sequence or --by, one table"
     predict.add_argument("sequences", nargs="*", help=strings)
-    others = "another saved model, whose probabilities are averaged with those of the first; may come several times"
-    predict.add_argument("--with", dest="others", metavar="MODEL", action="append", default=[], help=others)
+    _add_others(predict)
     predict.add_argument("--proba", action="store_true", help="print the probability beside the label")
     predict.add_argument("--top", type=int, metavar="K", help="print the K likeliest labels and their probabilities")
     least = "give no label where the best has a probability below P"
@@ -185,6 +189,11 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--context", nargs="+", metavar="COLUMN", help=facts)
     group.add_argument("--categories", nargs="+", metavar="COLUMN", help="fields that are categories, not numbers")
     _add_writing(parser)
+
+
+def _add_others(parser: argparse.ArgumentParser) -> None:
+    others = "another saved model, whose probabilities are averaged with those of the first; may come several times"
+    parser.add_argument("--with", dest="others", metavar="MODEL", action="append", default=[], help=others)
 
 
 def _add_columns(group: Any) -> None:

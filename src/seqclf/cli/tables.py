@@ -7,6 +7,7 @@ from typing import Any
 
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidDataError
+from seqclf.reading.events import read_events
 from seqclf.reading.rows import RowFile, TableOptions
 from seqclf.reading.series import read_series
 from seqclf.reading.tables import Table
@@ -18,6 +19,27 @@ def read(arguments: argparse.Namespace, table: str, **options: Any) -> SequenceD
         return _read_series(table, **options)
     if arguments.by is not None:
         return _read_events(arguments, table, **options)
+    return _read_rows(arguments, table, **options)[0]
+
+
+def read_with(
+    arguments: argparse.Namespace, table: str, column: str, **options: Any
+) -> tuple[SequenceDataset, list[Any]]:
+    """Return the labelled sequences of a table, and the value that each has in another column."""
+    if arguments.by is not None:
+        data = _read_events(arguments, table, **options)
+        names = None if data.fields is None else data.fields.names
+        events = read_events(table, by=arguments.by, order=arguments.order, fields=names, context=[column])
+        assert events.context is not None
+        return data, events.context[column]
+    data, lines = _read_rows(arguments, table, **options)
+    number: Any = int(column) if arguments.no_header else column
+    found = {line: values[0] for values, line in RowFile(Path(table), **options_of(arguments)).columns([number])}
+    return data, [found[line] for line in lines]
+
+
+def _read_rows(arguments: argparse.Namespace, table: str, **options: Any) -> tuple[SequenceDataset, list[int]]:
+    """Read a table with a sequence in each row, and return the lines where they stand too."""
     classes = options.get("classes")
     known = {str(label): label for label in classes or ()}  # a CSV file has only what looks like numbers
     pairs, lines = [], []
@@ -25,9 +47,10 @@ def read(arguments: argparse.Namespace, table: str, **options: Any) -> SequenceD
         pairs.append((sequence, _labels_of(label, known, arguments.label_separator)))
         lines.append(line)
     try:
-        return SequenceDataset.from_pairs(pairs, multi_label=arguments.label_separator is not None, **options)
+        data = SequenceDataset.from_pairs(pairs, multi_label=arguments.label_separator is not None, **options)
     except InvalidDataError as error:
         raise InvalidDataError(_with_lines(str(error), table, lines)) from None
+    return data, lines
 
 
 def _read_series(table: str, **options: Any) -> SequenceDataset:
