@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 from tests.printed import is_shown
@@ -33,7 +34,7 @@ def run_bash(example: Example) -> None:
     """Run a block in bash, where any command that fails makes it fail."""
     own = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     command = ["bash", "-euo", "pipefail", "-c", example.parsed]
-    finished = subprocess.run(command, check=False, env=own, timeout=300, capture_output=True, text=True)
+    finished = subprocess.run(command, check=False, env=own, timeout=600, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
     example.namespace["_printed"] = finished.stderr + finished.stdout
 
@@ -42,6 +43,13 @@ def check_printed(example: Example) -> None:
     """Compare a block of text with what the block of bash before it printed."""
     printed = example.namespace["_printed"]
     assert is_shown(example.parsed, printed), f"the page shows\n{example.parsed}\nbut this was printed:\n{printed}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the page of the shell, each command of which is a process."""
+    for item in items:
+        if item.path.name == SHELL:
+            item.add_marker(pytest.mark.processes)
 
 
 FOLDERS: Any = {"setup": enter_folder, "teardown": leave_folder}

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from statistics import mean
 
 from benchmarks.table import names_parser, publish
-from seqclf import Evaluation, RNNClassifier, SequenceDataset, evaluate, fit, load_names
+from seqclf import Evaluation, RNNClassifier, SequenceDataset, evaluate, fit
+from seqclf.datasets import load_names
 
 FIGURES: dict[str, tuple[Callable[[Evaluation], float], int]] = {
     "accuracy (%)": (lambda result: 100 * result.accuracy, 2),

@@ -28,7 +28,18 @@ from mutmut.state import state
 
 ROOT = Path(__file__).parent.parent
 MODULES = ["vocabulary.py", "metrics.py", "data", "models/pooling.py", "models/encoder.py", "models/classifier.py"]
-TOO_SLOW = ["distributed", "fuzz", "study", "checkpoint", "benchmarks", "results", "architecture", "mutation", "cuda"]
+TOO_SLOW = [
+    "distributed",
+    "fuzz",
+    "study",
+    "checkpoint",
+    "benchmarks",
+    "results",
+    "architecture",
+    "packaging",
+    "mutation",
+    "cuda",
+]
 COPIED = ["src", "tests", "docs", "examples", "benchmarks", "README.md", "conftest.py", "pyproject.toml"]
 WORKERS = os.cpu_count() or 1
 

@@ -35,7 +35,7 @@ def test_collating_keeps_sequences_order_and_lengths(sequences: list[Tensor]) ->
 
 
 @pytest.mark.parametrize("collate", [pad_collate, pack_collate])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.processes)])
 def test_any_data_loader_works(collate: Any, workers: int) -> None:
     dataset = strategies.letters_dataset(count=20)
     sampler = BucketBatchSampler(dataset.lengths, batch_size=6, seed=0)

@@ -313,9 +313,10 @@ def test_what_a_page_shows_is_compared_but_for_the_figures_of_models(page: str, 
 def in_a_shell(code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     own = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | environment
     command = ["bash", "-c", "set -o pipefail; " + code]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=own)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=own)
 
 
+@pytest.mark.processes
 def test_a_pipe_that_closes_early_is_no_error(model: Path, table: Path) -> None:
     finished = in_a_shell(f"yes abc | {sys.executable} -m seqclf predict {model} --chunk-size 64 | head -2")
     assert (finished.stdout, finished.stderr) == ("a\na\n", "")
@@ -323,6 +324,7 @@ def test_a_pipe_that_closes_early_is_no_error(model: Path, table: Path) -> None:
     assert (finished.returncode, finished.stderr) == (0, "")
 
 
+@pytest.mark.processes
 def test_answers_come_before_the_next_question(model: Path) -> None:
     own = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     command = [sys.executable, "-m", "seqclf", "predict", str(model), "--chunk-size", "1"]
@@ -336,6 +338,7 @@ def test_answers_come_before_the_next_question(model: Path) -> None:
         process.stdin.close()
 
 
+@pytest.mark.processes
 def test_labels_that_the_terminal_has_no_letters_for(tmp_path: Path) -> None:
     data = SequenceDataset.from_pairs([("a", "é"), ("b", "é")])
     save(RNNClassifier.for_dataset(data, hidden_size=4), tmp_path / "model")
@@ -343,12 +346,13 @@ def test_labels_that_the_terminal_has_no_letters_for(tmp_path: Path) -> None:
     assert (finished.stdout, finished.stderr) == ("\\xe9\n", "")
 
 
+@pytest.mark.processes
 def test_bytes_that_are_no_text_are_unknown_symbols(model: Path) -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "seqclf", "predict", str(model), "--json"],
         input=b"ab\xff\n",
         capture_output=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     assert json.loads(finished.stdout)["label"] == predict(load(model), ["ab�"])[0]

@@ -34,7 +34,7 @@ def start(processes: int, options: dict[str, Any], output: Path) -> "subprocess.
     alone = [sys.executable]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     whole = (alone if processes == 1 else command) + arguments
-    return subprocess.run(whole, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    return subprocess.run(whole, capture_output=True, text=True, timeout=600, env=environment, check=False)
 
 
 def start_without_launcher(processes: int, options: dict[str, Any], output: Path) -> list[str]:
@@ -52,7 +52,7 @@ def start_without_launcher(processes: int, options: dict[str, Any], output: Path
         numbers = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
         environment = os.environ | where | numbers
         started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
-    said = [process.communicate(timeout=120)[1] for process in started]
+    said = [process.communicate(timeout=600)[1] for process in started]
     assert all(process.returncode for process in started)
     return said
 
@@ -75,6 +75,7 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> float:
     return max(float(np.abs(np.array(first) - np.array(second)).max()) for first, second in pairs)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", RUNS)
 def test_several_processes_equal_one(name: str, tmp_path: Path) -> None:
     (alone,) = run(1, RUNS[name], tmp_path / "1")
@@ -86,6 +87,7 @@ def test_several_processes_equal_one(name: str, tmp_path: Path) -> None:
         assert largest < 1e-10
 
 
+@pytest.mark.processes
 def test_all_begin_with_the_weights_of_the_first_and_stop_together(tmp_path: Path) -> None:
     options = PLAIN | {"unseeded": True, "stop": 2}
     found = run(2, options, tmp_path / "out")
@@ -95,6 +97,7 @@ def test_all_begin_with_the_weights_of_the_first_and_stop_together(tmp_path: Pat
     assert difference(alone, found[0]) < 1e-10
 
 
+@pytest.mark.processes
 def test_a_process_that_dies_ends_the_run_and_any_number_goes_on(tmp_path: Path) -> None:
     (whole,) = run(1, PLAIN, tmp_path / "whole")
     options = PLAIN | {"folder": str(tmp_path / "run")}
@@ -108,6 +111,7 @@ def test_a_process_that_dies_ends_the_run_and_any_number_goes_on(tmp_path: Path)
     assert len(list((tmp_path / "run").iterdir())) == 2
 
 
+@pytest.mark.processes
 def test_what_one_process_began_two_go_on_with(tmp_path: Path) -> None:
     (whole,) = run(1, PLAIN, tmp_path / "whole")
     options = PLAIN | {"folder": str(tmp_path / "run")}

@@ -705,6 +705,7 @@ def test_many_threads_predict_and_train_at_once() -> None:
     assert model.training
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="only Unix forks")
 def test_a_forked_process_answers() -> None:
     """torch's threads are lost in the child, and whoever waits for them waits for ever."""
@@ -730,7 +731,7 @@ assert os.waitpid(child, 0)[1] == 0
 print("answered")
 """
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.stdout.strip() == "answered", done.stderr
 
@@ -738,6 +739,7 @@ print("answered")
 # Without the kernels.
 
 
+@pytest.mark.processes
 def test_without_the_kernels_torchs_do_it_all_and_one_warning_says_so() -> None:
     code = """
 import warnings
@@ -763,7 +765,7 @@ assert abs(native[1] - other[1]) < 1e-9 and native[2] == other[2]
 print([warning.category.__name__ for warning in caught], str(caught[0].message)[:52])
 print(module.describe_engine())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False)
     assert done.stdout.splitlines() == [
         "['SeqclfWarning'] seqclf runs by torch's kernels, which is several tim",
         "torch's kernels, as the compiled ones could not be loaded",

@@ -88,6 +88,7 @@ def test_its_metadata_are_all_that_serving_needs(tmp_path: Path) -> None:
     assert about["is_text"]
 
 
+@pytest.mark.processes
 def test_the_example_serves_without_torch(tmp_path: Path) -> None:
     train = SequenceDataset.from_pairs([("Satoshi", "Japanese"), ("Rossi", "Italian"), ("Novák", "Czech")])
     model = RNNClassifier.for_dataset(train, hidden_size=8, seed=0)
@@ -104,6 +105,7 @@ def test_the_example_serves_without_torch(tmp_path: Path) -> None:
     assert printed.stdout.splitlines() == lines
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("pairs", "texts", "shown"),
     [

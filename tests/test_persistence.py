@@ -63,6 +63,7 @@ def test_vocabulary_and_classes_travel_with_the_model(path: Path) -> None:
     fit(model, DATA, epochs=1, progress=False)  # a loaded model can be trained on
 
 
+@pytest.mark.processes
 def test_a_new_process_gives_the_same_answers(path: Path) -> None:
     code = f"import seqclf; print(seqclf.predict_proba(seqclf.load({str(path)!r}), ['abc', 'b']).tolist())"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

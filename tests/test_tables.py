@@ -203,6 +203,7 @@ def test_columns_that_are_missing_are_told_with_their_file(folder: Path) -> None
             read(folder / name)
 
 
+@pytest.mark.processes
 def test_files_are_utf_8_whatever_the_locale_and_line_ends_stay_in_values(folder: Path) -> None:
     (folder / "a.csv").write_bytes('name,label\r\n"é\r\nb",x\r\n'.encode())
     (folder / "a.jsonl").write_bytes('{"name": "é", "label": "x"}\n'.encode())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which read no table; a test 
     from seqclf.models.explain import explain_execution
     from seqclf.onnx import export
     from seqclf.persistence import load, save
+    from seqclf.report_page import write_report
     from seqclf.study.autotune import autotune
     from seqclf.study.runner import run_study
     from seqclf.training.baseline import linear_baseline
@@ -65,6 +66,7 @@ _NAMES = {  # where each name is found
     "run_study": "study.runner",
     "save": "persistence",
     "verify_batching": "verify",
+    "write_report": "report_page",
 }
 
 _MODULES = ("callbacks", "cells", "datasets", "errors", "plotting", "reading", "sklearn", "study", "training", "verify")
@@ -85,7 +87,7 @@ _MOVED = {  # names of 0.1 that have another home since 0.2; they go with 0.3
     **dict.fromkeys(["plot_calibration", "plot_confusion", "plot_history", "plot_lengths", "plot_study"], "plotting"),
     **dict.fromkeys(["download_names", "load_names"], "datasets"),
     **dict.fromkeys(["fold_ascii", "read_folder", "read_table"], "reading"),
-    **dict.fromkeys(["Checkpoint", "EarlyStopping", "EpochEnd"], "callbacks"),
+    **dict.fromkeys(["Checkpoint", "EarlyStopping"], "callbacks"),
     "BatchingReport": "verify",
     "DataReport": "data.report",
     "StudyResult": "study",
@@ -122,6 +124,7 @@ __all__ = [  # the names of the table above, which __getattr__ finds
     "run_study",
     "save",
     "verify_batching",
+    "write_report",
 ]
 
 

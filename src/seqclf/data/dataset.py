@@ -122,14 +122,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             >>> test[0]
             (tensor([2, 3, 1]), 1)
         """
-        pairs = as_list(pairs, "pairs")
-        for index, pair in enumerate(pairs):
-            if not isinstance(pair, tuple | list) or len(pair) != 2:
-                raise InvalidDataError(
-                    f"pairs must be (sequence, label) pairs; got {pair!r:.80} (item {index}). "
-                    "Give each sequence one label."
-                )
-        return cls.from_sequences([pair[0] for pair in pairs], [pair[1] for pair in pairs], **options)
+        return cls.from_sequences(*read_pairs(pairs), **options)
 
     @classmethod
     def from_sequences(
@@ -751,3 +744,18 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         width += "" if self.context_fields is None else f"; context: {', '.join(map(str, self.context_fields.fields))}"
         size = f"{len(self):,} sequences, {len(self.classes)} classes"
         return f"SequenceDataset({size}, lengths {shortest}-{longest}, {width})"
+
+
+def read_pairs(pairs: Iterable[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
+    """Return the sequences and the labels of (sequence, label) pairs.
+
+    Raises:
+        InvalidDataError: An item is not a pair.
+    """
+    pairs = as_list(pairs, "pairs")
+    for index, pair in enumerate(pairs):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise InvalidDataError(
+                f"pairs must be (sequence, label) pairs; got {pair!r:.80} (item {index}). Give each sequence one label."
+            )
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]

@@ -20,7 +20,7 @@ from seqclf.training.evaluate import evaluate
 from seqclf.training.evaluation import Evaluation
 from seqclf.training.fit import fit
 from seqclf.training.history import History
-from seqclf.training.run import EpochEnd
+from seqclf.training.hooks import FitState
 
 __all__ = ["Run"]
 
@@ -163,7 +163,7 @@ class _Watcher:
         self.history, self.curves = History(), History()
         self.seconds = 0.0  # spent on measuring
 
-    def __call__(self, end: EpochEnd) -> None:
+    def __call__(self, end: FitState) -> None:
         start = time.perf_counter()
         self.history = end.history
         measures: dict[str, float] = {}

@@ -78,10 +78,10 @@ def evaluate(
     if dataset.multi_label:
         probabilities = predict_proba(model, dataset, batch_size=batch_size).astype(np.float64)
         whole = torch.from_numpy(probabilities)
-        found = {name: _measure(one, whole, dataset.labels) for name, one in (metrics or {}).items()}
+        found = {name: measure(one, whole, dataset.labels) for name, one in (metrics or {}).items()}
         return evaluation_of_several(probabilities, dataset, mean_thresholds(models), found)
     if len(models) > 1:
-        return _evaluate_together(models, dataset, batch_size, metrics or {}, keep_probabilities=keep_probabilities)
+        return _evaluate_average(models, dataset, batch_size, metrics or {}, keeps=keep_probabilities)
     only = models[0]
     labels = dataset.labels.numpy()
     losses, confidences = np.empty(len(labels)), np.empty(len(labels))
@@ -104,33 +104,32 @@ def evaluate(
         classes=dataset.classes,
         groups=dataset.groups,
         confidences=confidences,
-        metrics={name: _measure(metric, whole, dataset.labels) for name, metric in (metrics or {}).items()},
+        metrics={name: measure(metric, whole, dataset.labels) for name, metric in (metrics or {}).items()},
         probabilities=kept if keep_probabilities else None,
         lengths=dataset.lengths.numpy(),
     )
 
 
-def _evaluate_together(
+def _evaluate_average(
     models: Sequence[RNNClassifier],
     dataset: SequenceDataset,
     batch_size: int,
     metrics: Mapping[str, Metric],
     *,
-    keep_probabilities: bool,
+    keeps: bool,
 ) -> Evaluation:
     """Return what was measured of the mean of the models' probabilities."""
     labels, stores = dataset.labels.numpy(), [dataset.sequences] * len(models)
     losses, confidences = np.empty(len(labels)), np.empty(len(labels))
     predictions = np.empty(len(labels), np.int64)
-    keeps = keep_probabilities or bool(metrics)
-    kept = np.empty((len(labels) if keeps else 0, models[0].num_classes))
+    kept = np.empty((len(labels) if keeps or metrics else 0, models[0].num_classes))
     for block, logits in run_models(models, stores, batch_size):
         probabilities = mean_probabilities(models, logits)  # (B, C)
         predictions[block], confidences[block] = probabilities.argmax(1), probabilities.max(1)
         # Of logarithms, as a probability of next to nothing has one and may be 0 itself; (k, B).
         own = np.stack([_log_softmax(one)[np.arange(len(one)), labels[block]] for one in logits])
         losses[block] = np.log(len(models)) - np.logaddexp.reduce(np.sort(own, axis=0))
-        if keeps:
+        if keeps or metrics:
             kept[block] = probabilities
     return Evaluation(
         losses=losses,
@@ -139,8 +138,8 @@ def _evaluate_together(
         classes=dataset.classes,
         groups=dataset.groups,
         confidences=confidences,
-        metrics={name: _measure(one, torch.from_numpy(kept), dataset.labels) for name, one in metrics.items()},
-        probabilities=kept if keep_probabilities else None,
+        metrics={name: measure(one, torch.from_numpy(kept), dataset.labels) for name, one in metrics.items()},
+        probabilities=kept if keeps else None,
         lengths=dataset.lengths.numpy(),
     )
 
@@ -173,7 +172,7 @@ def _log_softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return logits
 
 
-def _measure(metric: Any, probabilities: Tensor, labels: Tensor) -> Any:
+def measure(metric: Any, probabilities: Tensor, labels: Tensor) -> Any:
     """Return what a metric says; one with a state, as those of torchmetrics have, begins anew."""
     if not (hasattr(metric, "update") and hasattr(metric, "compute")):
         return metric(probabilities, labels)
