@@ -235,3 +235,20 @@ def test_where_mistakes_cannot_go_is_told_first(labelled: Path, model: Path, tmp
         assert (code, out, message in err) == (2, "", True)
     code, _, err = run("evaluate", model, labelled, "--series", "--slices", "device")
     assert (code, "--slices must come without a column for --series" in err) == (2, True)
+
+
+def test_training_writes_a_page(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "table.csv").write_text("word,letter\n" + "".join(f"{w},{w[0]}\n" for w in WORDS * 4), encoding="utf-8")
+    train = ["train", tmp_path / "table.csv", *COLUMNS, "--output", tmp_path / "model", "--epochs", 2, "--quiet"]
+    train += ["--hidden-size", 4]
+    code, out, err = run(*train, "--report", tmp_path / "run.html")
+    assert (code, err.splitlines()[-1]) == (0, f"report saved as {tmp_path / 'run.html'}")
+    assert out.startswith("accuracy   ")
+    assert "Figures of each class" in (tmp_path / "run.html").read_text("utf-8")
+    for wrong, message in [
+        (["--report", tmp_path / "run.pdf"], "--report must end in .html"),
+        (["--report", tmp_path / "no" / "run.html"], "output must be a file in a folder that exists"),
+        (["--report", tmp_path / "run.html", "--test-size", 0], "--report must come with a part to test on"),
+    ]:
+        code, out, err = run(*train, *wrong)
+        assert (code, out, message in err) == (2, "", True)

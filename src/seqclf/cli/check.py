@@ -17,6 +17,7 @@ def check(arguments: argparse.Namespace) -> None:
         _check_labelled_table(arguments)
     if arguments.command == "train":
         _check_output(arguments.output)
+        _check_report(arguments)
         _check_autotune(arguments)
     if arguments.command == "evaluate":
         _check_evaluate(arguments)
@@ -114,6 +115,16 @@ def _check_output(path: Path) -> None:
         raise InvalidArgumentError(
             f"output must be a file in a folder that exists and can be written to; got {path}. Choose another place."
         )
+
+
+def _check_report(arguments: argparse.Namespace) -> None:
+    if arguments.report is None:
+        return
+    if not arguments.test_size:
+        raise InvalidArgumentError("--report must come with a part to test on; got --test-size 0.")
+    if arguments.report.suffix.lower() not in {".html", ".htm"}:
+        raise InvalidArgumentError(f"--report must end in .html; got {arguments.report}.")
+    _check_output(arguments.report)
 
 
 def _check_autotune(arguments: argparse.Namespace) -> None:

@@ -56,6 +56,8 @@ def _add_train(commands: Any) -> None:
     _add_tokenizer(train)
     train.add_argument("--output", required=True, type=Path, help="where to save the model (.safetensors)")
     train.add_argument("--test-size", type=float, default=0.2, help="the part to test on, or 0 (default: %(default)s)")
+    report = "where to write a page with the data, the curves, the figures and the mistakes (.html)"
+    train.add_argument("--report", type=Path, metavar="FILE", help=report)
     patience = "keep a tenth apart, stop after so many epochs without a better loss on it, and calibrate on it"
     train.add_argument("--patience", type=int, help=patience)
     minutes = "try options for so many minutes, and train with the best"

@@ -10,12 +10,14 @@ from seqclf.data.baseline import can_fit
 from seqclf.data.dataset import SequenceDataset
 from seqclf.models.classifier import RNNClassifier
 from seqclf.persistence import save
+from seqclf.report_page import write_report
 from seqclf.study.autotune import autotune
 from seqclf.training.baseline import linear_baseline
 from seqclf.training.calibration import calibrate
 from seqclf.training.evaluate import evaluate
 from seqclf.training.evaluation import Evaluation
 from seqclf.training.fit import fit
+from seqclf.training.history import History
 from seqclf.training.stopping import EarlyStopping
 
 
@@ -35,14 +37,20 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.patience is not None:
         early_stopping = EarlyStopping(patience=arguments.patience)
         train, validation = train.split(0.1, seed=arguments.seed)
+    history = None
     if arguments.autotune is not None:
         model = _autotune(train, arguments)
     else:
-        model = _fit(train, validation, early_stopping, arguments)
+        model, history = _fit(train, validation, early_stopping, arguments)
     save(model, arguments.output)
     print(f"{train!r}; saved as {arguments.output}", file=sys.stderr)
-    if test is not None:
-        print_evaluation(evaluate(model, test), as_json=arguments.json, linear=_linear(data_of_training, test))
+    if test is None:
+        return
+    result = evaluate(model, test)
+    print_evaluation(result, as_json=arguments.json, linear=_linear(data_of_training, test))
+    if arguments.report is not None:
+        write_report(arguments.report, model, data_of_training, test, history, result=result)
+        print(f"report saved as {arguments.report}", file=sys.stderr)
 
 
 def _autotune(train: SequenceDataset, arguments: argparse.Namespace) -> RNNClassifier:
@@ -66,7 +74,7 @@ def _fit(
     validation: SequenceDataset | None,
     early_stopping: EarlyStopping | None,
     arguments: argparse.Namespace,
-) -> RNNClassifier:
+) -> tuple[RNNClassifier, History]:
     model = RNNClassifier.for_dataset(
         train,
         embeddings=arguments.embeddings,
@@ -95,7 +103,7 @@ def _fit(
     if validation is not None:
         calibrate(model, validation)
     print(repr(history), file=sys.stderr)
-    return model
+    return model, history
 
 
 def _linear(train: SequenceDataset, test: SequenceDataset) -> Evaluation | None:
