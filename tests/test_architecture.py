@@ -17,12 +17,14 @@ SOURCE = Path(seqclf.__file__).parent
 
 # The order in which data flow: a module imports only from rooms before its own, or from its own.
 ROOMS = [
-    ["_version", "errors"],
+    ["_version", "choices", "errors"],
     ["reading.plain"],
     ["checks", "files", "forks", "modes", "notebook", "progress", "seeding"],
     ["tensor_file"],
     ["reading.columns", "reading.indices", "reading.records", "reading.text"],
     ["reading.sequences"],
+    ["reading.rows"],
+    ["writing"],
     ["reading.fasta", "reading.folders", "reading.labels", "reading.series", "reading.tables", "reading.tokenizers"],
     ["reading.events"],
     ["vocabulary"],
@@ -60,8 +62,9 @@ ROOMS = [
     ["onnx"],
     ["inference.logits"],
     ["inference.average"],
-    ["inference.predict"],
-    ["inference.embed", "inference.predictor"],
+    ["inference.cells", "inference.predict"],
+    ["inference.embed", "inference.parts", "inference.predictor"],
+    ["inference.tables"],
     ["metrics"],
     ["training.history", "training.interrupt", "training.interval", "training.nested"],
     ["training.mistakes", "training.slices"],

@@ -13,12 +13,13 @@ from torch import Tensor
 from typing_extensions import Self
 
 from seqclf.checks import check_int
+from seqclf.choices import TokenizerName
 from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from seqclf.files import PathLike, read_json, write_json
 from seqclf.reading.columns import as_list, as_values
 from seqclf.reading.plain import from_json, holds, is_savable, plain, sort_values, to_json
 from seqclf.reading.sequences import Kind, Sequences, read_sequence, read_sequences, warn_of_likely_mistakes
-from seqclf.reading.tokenizers import Tokenizer, TokenizerName, as_tokenizer, read_tokenizer
+from seqclf.reading.tokenizers import Tokenizer, as_tokenizer, read_tokenizer
 
 __all__ = ["Vocabulary"]
 

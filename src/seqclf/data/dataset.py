@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from typing_extensions import Self, Unpack
 
 from seqclf.checks import check_choice, check_seed
+from seqclf.choices import TokenizerName
 from seqclf.data.batch import Batch
 from seqclf.data.duplicates import Groups, duplicate_groups, join_groups, members
 from seqclf.data.encode import Means, add_context, cut_padding, encode
@@ -33,7 +34,7 @@ from seqclf.reading.labels import index_label_sets, index_labels, read_groups, r
 from seqclf.reading.plain import canonical
 from seqclf.reading.records import FieldKind
 from seqclf.reading.sequences import read_sequences
-from seqclf.reading.tokenizers import TokenizerName, as_tokenizer
+from seqclf.reading.tokenizers import as_tokenizer
 from seqclf.vocabulary import Vocabulary
 
 __all__ = ["SequenceDataset"]

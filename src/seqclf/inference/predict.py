@@ -7,13 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from seqclf.checks import check_int
+from seqclf.checks import check_int, check_probability
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.encode import (
     add_context,
     encode_features,
     encode_records,
     encode_tokens,
+    find_unknown,
     refuse_empty,
     refuse_non_finite,
     warn_of_unknown,
@@ -44,6 +45,7 @@ def predict(
     sequences: Iterable[Any] | SequenceDataset,
     *,
     top: int | None = None,
+    reject_below: float | None = None,
     context: Any = None,
     batch_size: int = 256,
 ) -> list[Any]:
@@ -57,6 +59,8 @@ def predict(
             `SequenceDataset.from_sequences` takes; or a dataset that was encoded with the model's vocabulary.
         top: How many of the likeliest labels to return for each sequence, with their probabilities; None is the best
             alone, without.
+        reject_below: The least probability that an answer must have; where the best has less, the sequence gets None.
+            `evaluate(model, validation).coverage(p)` says how many answers are left, and how many of them are right.
         context: Facts about each whole sequence, for a model that takes them, as for `from_sequences`; a dataset has
             its own.
         batch_size: How many sequences to run at once. It changes the speed alone.
@@ -69,7 +73,8 @@ def predict(
 
     Raises:
         InvalidDataError: A sequence is empty or does not fit the model; the message gives its index.
-        InvalidArgumentError: The model has no vocabulary to encode with, or several do not agree.
+        InvalidArgumentError: The model has no vocabulary to encode with, several do not agree, or `reject_below` is no
+            probability, or comes with `top` or for a model of several labels.
 
     Example:
         >>> from seqclf import RNNClassifier, SequenceDataset, fit, predict
@@ -80,23 +85,29 @@ def predict(
         ['a', 'b']
         >>> [label for label, probability in predict(model, ["aaab"], top=2)[0]]
         ['a', 'b']
+        >>> predict(model, ["aaab", "b"], reject_below=0.999)
+        [None, None]
     """
     models = models_of(model)
     check_int("batch_size", batch_size)
+    least = check_rejection(models, reject_below, top)
     if top is not None:
         check_int("top", top)
-        return _likeliest(models[0], predict_proba(model, sequences, context=context, batch_size=batch_size), top)
+        return likeliest(models[0], predict_proba(model, sequences, context=context, batch_size=batch_size), top)
     if len(models) > 1:
-        return _predict_together(models, sequences, context, batch_size)
+        return _predict_together(models, sequences, context, batch_size, least)
     only = models[0]
-    alone = _logits_of_lone_text(only, sequences) if context is None else None
+    alone = None if least or context is not None else _logits_of_lone_text(only, sequences)
     if alone is not None:
         return name_classes(only, answers_of(only, alone))
     store = encode_for(only, sequences, context)
     best = np.zeros((len(store), only.num_classes) if only.multi_label else len(store), np.int64)
+    sure = np.ones(len(store), np.bool_)
     for indices, _, logits in run_batches(only, store, batch_size, answered(only, store)):
         best[indices] = answers_of(only, logits)  # at once, as all logits together may be large
-    return labels_of(only, store, best)
+        if least:
+            sure[indices] = is_sure(probabilities_of(only, logits), least)
+    return leave_open(labels_of(only, store, best), sure)
 
 
 def predict_proba(
@@ -149,14 +160,68 @@ def predict_proba(
     return probabilities_of(only, compute_logits(only, encode_for(only, sequences, context), batch_size))
 
 
-def _predict_together(models: Sequence[RNNClassifier], sequences: Any, context: Any, batch_size: int) -> list[Any]:
+def check_rejection(models: Sequence[RNNClassifier], reject_below: float | None, top: int | None) -> float:
+    """Return the least probability that an answer must have, 0 where any will do."""
+    if reject_below is None:
+        return 0.0
+    if models[0].multi_label:
+        raise InvalidArgumentError(
+            f"reject_below must be None for a model of several labels; got {reject_below!r}. Which labels are sure "
+            "enough is what its thresholds say: set model.thresholds."
+        )
+    if top is not None:
+        raise InvalidArgumentError(
+            f"reject_below must be None beside top; got {reject_below!r} and {top!r}. The probabilities of the "
+            "likeliest labels say how sure they are."
+        )
+    return check_probability("reject_below", reject_below)
+
+
+def is_sure(probabilities: Floats, least: float) -> npt.NDArray[np.bool_]:
+    """Tell of which rows of probabilities (n, C) the best reaches a number, (n,); in float64, as `evaluate` does."""
+    found: npt.NDArray[np.bool_] = probabilities.max(1).astype(np.float64) >= least
+    return found
+
+
+def leave_open(labels: list[Any], sure: npt.NDArray[np.bool_]) -> list[Any]:
+    """Return labels, with None in place of those that are not sure."""
+    return labels if sure.all() else [label if one else None for label, one in zip(labels, sure.tolist(), strict=True)]
+
+
+def answer_all(
+    models: Sequence[RNNClassifier], sequences: list[Any], context: Any, batch_size: int
+) -> tuple[list[Any], Floats, npt.NDArray[np.int64]]:
+    """Return what `predict` and `predict_proba` give at once, and of which sequences no symbol is known.
+
+    What is unknown is not warned of, as these may be a part of the sequences only.
+    """
+    first = models[0]
+    stores = [encode_for(model, sequences, context, warns=False) for model in models]
+    known = first.vocabulary is None or first.fields is not None or first.input_size is not None
+    unknown = np.zeros(0, np.int64) if known else find_unknown(stores[0])
+    if len(models) == 1:
+        logits = compute_logits(first, stores[0], batch_size)
+        return labels_of(first, stores[0], answers_of(first, logits)), probabilities_of(first, logits), unknown
+    probabilities = np.empty((len(stores[0]), first.num_classes))
+    for block, parts in run_models(models, stores, batch_size):
+        probabilities[block] = mean_probabilities(models, parts)
+    return labels_of(first, stores[0], answers_together(models, probabilities)), probabilities, unknown
+
+
+def _predict_together(
+    models: Sequence[RNNClassifier], sequences: Any, context: Any, batch_size: int, least: float
+) -> list[Any]:
     """Return the labels that the mean of the models' probabilities decides for."""
     first, stores = models[0], _encode_for_each(models, sequences, context)
     count = len(stores[0])
     best = np.zeros((count, first.num_classes) if first.multi_label else count, np.int64)
+    sure = np.ones(count, np.bool_)
     for block, logits in run_models(models, stores, batch_size):
-        best[block] = answers_together(models, mean_probabilities(models, logits))
-    return labels_of(first, stores[0], best)
+        probabilities = mean_probabilities(models, logits)
+        best[block] = answers_together(models, probabilities)
+        if least:
+            sure[block] = is_sure(probabilities, least)
+    return leave_open(labels_of(first, stores[0], best), sure)
 
 
 def answers_together(models: Sequence[RNNClassifier], probabilities: Doubles) -> npt.NDArray[np.int64]:
@@ -222,7 +287,7 @@ def predict_prefixes(
     return curves
 
 
-def _likeliest(model: RNNClassifier, probabilities: Floats, top: int) -> list[Any]:
+def likeliest(model: RNNClassifier, probabilities: Floats, top: int) -> list[Any]:
     """Return the likeliest labels of rows of probabilities (n, C), with these; None for what the model skips."""
     classes = range(model.num_classes) if model.classes is None else model.classes
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
@@ -265,7 +330,9 @@ def labels_of(model: RNNClassifier, sequences: Ragged, best: npt.NDArray[np.int6
     return [label if length else None for label, length in zip(labels, sequences.lengths.tolist(), strict=True)]
 
 
-def encode_for(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, context: Any = None) -> Ragged:
+def encode_for(
+    model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, context: Any = None, *, warns: bool = True
+) -> Ragged:
     """Return raw sequences, or those of a dataset, as ids or features that `model` takes, with their context."""
     if isinstance(sequences, SequenceDataset):
         if context is not None:
@@ -295,7 +362,8 @@ def encode_for(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset,
     else:
         assert model.vocabulary is not None
         store = encode_tokens(read, model.vocabulary, allow_empty=allow_empty)
-        warn_of_unknown(store)
+        if warns:
+            warn_of_unknown(store)
     return add_context(store, context, model.context_fields)[0] if context is not None else store
 
 

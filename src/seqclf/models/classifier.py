@@ -13,8 +13,9 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from typing_extensions import Self, Unpack
 
 from seqclf.cells.protocol import CellFactory
-from seqclf.cells.table import CellName, check_cell
+from seqclf.cells.table import check_cell
 from seqclf.checks import check_choice, check_int, check_probability, check_seed
+from seqclf.choices import CellName, EmptyPolicy, MissingPolicy, PoolingName, PositionsName
 from seqclf.data.dataset import SequenceDataset, read_pairs
 from seqclf.data.ngrams import count_ngrams
 from seqclf.defaults import is_auto, model_options
@@ -30,7 +31,7 @@ from seqclf.errors import InvalidArgumentError
 from seqclf.fields import Fields
 from seqclf.forks import leave_lost_threads
 from seqclf.models.context import ContextLogits, check_context
-from seqclf.models.features import Features, FieldFeatures, MissingPolicy, warn_of_offsets
+from seqclf.models.features import Features, FieldFeatures, warn_of_offsets
 from seqclf.models.growing import (
     Unknown,
     count_labels,
@@ -42,7 +43,7 @@ from seqclf.models.growing import (
     grow_thresholds,
     more_classes,
 )
-from seqclf.models.inputs import EmptyPolicy, check_inputs, check_keys, check_width
+from seqclf.models.inputs import check_inputs, check_keys, check_width
 from seqclf.models.options import (
     ModelOptions,
     SymbolDropout,
@@ -53,13 +54,12 @@ from seqclf.models.options import (
     check_vocabulary,
     refuse_odds,
 )
-from seqclf.models.pooling import LastPooling, PoolingName, build_pooling, native_poolings, zero_padding
+from seqclf.models.pooling import LastPooling, build_pooling, native_poolings, zero_padding
 from seqclf.models.pretrained import Pretrained, read_embeddings
 from seqclf.models.stream import Stream
 from seqclf.models.symbols import (
     MOST_NGRAMS,
     NGramVectors,
-    PositionsName,
     PositionVectors,
     check_ngrams,
     check_positions,

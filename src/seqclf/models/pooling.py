@@ -9,15 +9,14 @@ returned for the steps before (None at the start), and returns the pooled prefix
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seqclf.cells.scan import linear_scan
+from seqclf.choices import PoolingName
 from seqclf.engine.layout import last_states
-
-PoolingName = Literal["last", "mean", "max", "attention"]
 
 
 class LastPooling(nn.Module):

@@ -75,7 +75,7 @@ def read_events(
     """
     given = [name for name in (by, order, label) if name is not None]
     wanted = None if fields is None else [*given, *(name for name in fields if name != GAP), *(context or ())]
-    columns = _columns_of(table, wanted)
+    columns = _columns_of(table, wanted, by)
     for name in (*given, *(context or ()), *(fields or ())):
         if name not in columns and name != GAP:
             raise InvalidDataError(
@@ -104,9 +104,9 @@ def read_events(
     return Events(keys, sequences, facts, labels)
 
 
-def _columns_of(table: Any, names: Sequence[str] | None) -> dict[str, Column]:
+def _columns_of(table: Any, names: Sequence[str] | None, key: str) -> dict[str, Column]:
     if isinstance(table, str | Path):
-        return read_columns(as_path(table), names)
+        return read_columns(as_path(table), names, texts=(key,))
     if isinstance(table, Mapping):
         known: Iterable[Any] = table
     elif hasattr(table, "column_names") or hasattr(table, "columns"):

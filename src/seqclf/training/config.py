@@ -6,10 +6,10 @@ from typing import Any, get_args
 
 from seqclf import defaults
 from seqclf.checks import check_choice, check_int, check_positive, check_probability
+from seqclf.choices import ScheduleName
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.defaults import is_auto
 from seqclf.errors import InvalidArgumentError
-from seqclf.training.schedules import ScheduleName
 from seqclf.training.stopping import EarlyStopping
 
 

@@ -11,6 +11,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from seqclf.checks import check_choice, check_int, check_positive, check_seed
+from seqclf.choices import ScheduleName
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.defaults import Auto
@@ -35,7 +36,7 @@ from seqclf.training.measures import Measures
 from seqclf.training.objective import Loss, Objective
 from seqclf.training.rehearsal import rehearse
 from seqclf.training.run import Run
-from seqclf.training.schedules import ScheduleName, make_scheduler
+from seqclf.training.schedules import make_scheduler
 from seqclf.training.stopping import EarlyStopping, StopEarly, check_monitor
 from seqclf.training.trainer import SchedulerFactory, Trainer
 from seqclf.training.weights import ClassWeight, SampleWeight, class_weights, sample_weights

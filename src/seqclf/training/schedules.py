@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-ScheduleName = Literal["one_cycle", "cosine", "linear", "constant"]
+from seqclf.choices import ScheduleName
 
 _WARMUPS = {"one_cycle": 0.3, "cosine": 0.0, "linear": 0.0, "constant": 0.0}  # one_cycle's is torch's own
 
