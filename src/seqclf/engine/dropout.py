@@ -141,7 +141,7 @@ def rarity_thresholds(counts: Tensor) -> Tensor:
 
     So what is rare stands in for what never came. Padding and the unknown symbol itself (ids 0 and 1) stay.
 
-    Source:
+    References:
         Word dropout of Kiperwasser and Goldberg, Simple and Accurate Dependency Parsing Using Bidirectional LSTM
         Feature Representations, TACL 2016, section 4.2 with alpha = 1.
     """

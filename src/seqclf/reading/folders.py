@@ -22,7 +22,7 @@ def fold_ascii(text: str) -> str:
     Letters that Unicode does not compose of a base letter and a mark, such as ß or ł, fall away, as they do in the
     tutorial.
 
-    Source:
+    References:
         The rule of https://pytorch.org/tutorials/intermediate/char_rnn_classification_tutorial.html.
 
     Example:
