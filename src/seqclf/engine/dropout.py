@@ -4,7 +4,7 @@ Torch's dropout draws one number after the other for whatever tensor comes, so w
 other examples of its batch. Here each choice is a function of the sequence's key, the place in the model, the step and
 the feature, so an example loses the same in a batch of one and of a hundred, padded or packed, in any order.
 
-Source:
+References:
     Counter-based generation, as in Salmon, Moraes, Dror and Shaw, Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011;
     with the mixing function of Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
 """
