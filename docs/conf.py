@@ -3,6 +3,8 @@
 import os
 import re
 
+from sphinx.util.nodes import make_refnode
+
 import seqclf
 
 project = "seqclf"
@@ -32,6 +34,11 @@ html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"
 html_css_files = ["custom.css"]
 html_title = f"seqclf {release}"
+pygments_dark_style = "github-dark"
+smartquotes_action = "D"  # dashes only: quotes stay as they were written, to be copied
+default_role = "py:obj"  # `code` in a docstring is code, and a link where it names something
+maximum_signature_line_length = 88
+toc_object_entries_show_parents = "hide"
 autosummary_generate = False  # the page itself is the documentation; the tables only point into it
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -42,6 +49,22 @@ napoleon_use_ivar = True
 myst_heading_anchors = 3
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+
+def find_by_last_name(app, env, node, contnode):
+    """Link what a docstring calls by its last name to the one object of the library that is called so."""
+    target = node.get("reftarget", "")
+    if node.get("refdomain") != "py" or not target:
+        return None
+    found = {
+        full: entry
+        for full, entry in env.get_domain("py").objects.items()
+        if not entry.aliased and (full == target or full.endswith(f".{target}"))
+    }
+    if len(found) != 1:
+        return None
+    (full, entry), *_ = found.items()
+    return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, full)
 
 
 def mend_back_links(app, pagename, templatename, context, doctree):
@@ -63,4 +86,5 @@ def mend_back_links(app, pagename, templatename, context, doctree):
 
 
 def setup(app):
+    app.connect("missing-reference", find_by_last_name)
     app.connect("html-page-context", mend_back_links)

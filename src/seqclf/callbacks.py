@@ -23,6 +23,7 @@ class TensorBoard:
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> from seqclf import RNNClassifier, SequenceDataset, fit
         >>> from seqclf.callbacks import TensorBoard
         >>> train = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b")])
@@ -30,6 +31,9 @@ class TensorBoard:
         ...     callback = TensorBoard(folder)
         ...     history = fit(RNNClassifier.for_dataset(train), train, epochs=2, callbacks=[callback], progress=False)
         ...     callback.close()
+        ...     files = sorted(path.name.split(".")[0] for path in Path(folder).iterdir())
+        >>> files
+        ['events']
     """
 
     def __init__(self, folder: PathLike) -> None:

@@ -17,7 +17,7 @@ _TUTORIAL_LETTERS = frozenset(string.ascii_letters + " .,;'")
 
 
 def fold_ascii(text: str) -> str:
-    """Remove accents, and keep only ASCII letters, blanks and `.,;'`: the 57 symbols of PyTorch's names tutorial.
+    """Remove accents, and keep only ASCII letters, blanks and ``.,;'``: the 57 symbols of PyTorch's names tutorial.
 
     Letters that Unicode does not compose of a base letter and a mark, such as ß or ł, fall away, as they do in the
     tutorial.
