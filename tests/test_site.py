@@ -13,7 +13,7 @@ from urllib.parse import unquote, urldefrag
 import pytest
 
 SITE = Path(__file__).parent.parent / "docs" / "_build" / "html"
-WIDTHS = {"phone": 360, "desk": 1280}
+WIDTHS = {"phone": 400, "desk": 1280}
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 
@@ -62,6 +62,20 @@ def serve(folder: Path) -> ThreadingHTTPServer:
     return server
 
 
+# Boxes of an article that hide a part of what they hold, or reach beyond the article; in words, the widest first.
+CUT = """
+const article = document.querySelector("article") || document.body;
+const edge = (article.closest(".content") || article).getBoundingClientRect().right + 1;
+const cut = [...article.querySelectorAll("*")].filter(box => {
+    const style = getComputedStyle(box);
+    const hides = style.overflowX !== "visible" && box.clientWidth && box.scrollWidth > box.clientWidth + 1;
+    return style.visibility !== "hidden" && (hides || box.getBoundingClientRect().right > edge);
+});
+return cut.map(box => `cut: ${box.tagName.toLowerCase()} ${box.className} of ${box.scrollWidth}: ` +
+    box.textContent.trim().slice(0, 60));
+"""
+
+
 def faults(browser: Any, url: str, width: int) -> list[str]:
     """Return what is wrong with a page at some width of the screen."""
     metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
@@ -70,6 +84,7 @@ def faults(browser: Any, url: str, width: int) -> list[str]:
     found = [f"console: {entry['message']}" for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     empty = "return [...document.images].filter(one => !one.complete || !one.naturalWidth).map(one => one.src)"
     found += [f"no picture: {source}" for source in browser.execute_script(empty)]
+    found += browser.execute_script(CUT)
     reach = browser.execute_script("return document.documentElement.scrollWidth")
     return found + [f"{reach} wide on a screen of {width}"] * (reach > width)
 
@@ -100,7 +115,8 @@ def site() -> Iterator[str]:
 
 
 def pages() -> list[str]:
-    return sorted(path.name for path in SITE.glob("*.html"))
+    """The pages that are read; those of source code are left out."""
+    return sorted(str(path.relative_to(SITE)) for path in [*SITE.glob("*.html"), *SITE.glob("api/*.html")])
 
 
 def test_no_link_is_broken(site: str) -> None:
