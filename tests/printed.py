@@ -20,8 +20,8 @@ _FIGURE = re.compile(r"\d\.\d{3,}")  # of a model; what is counted is written wi
 # Trained models may differ from one processor to another: figures with a point may be off by so much of themselves, or
 # by so much in all. What is counted must be the same.
 RELATIVE, ABSOLUTE = 0.1, 0.05
-_PIECE = re.compile(r"(\.\.\.\n?|-?\d[\d,]*\.\d+(?:e[-+]?\d+)?)")
-_NUMBER = r"(-?\d[\d,]*\.\d+(?:e[-+]?\d+)?)"
+_NUMBER = r"-?\d[\d,]*\.\d+(?:e[-+]?\d+)?"
+_PIECE = re.compile(rf"(\.\.\.\n?|{_NUMBER}|(?<= )[+-]+$)", re.MULTILINE)  # the last are the bars of an explanation
 _BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?P<shown>\n```text\n.*?^```\n)?", re.DOTALL | re.MULTILINE)
 
 
@@ -34,11 +34,11 @@ def is_shown(page: str, printed: str) -> bool:
 def is_all_shown(page: str, printed: str) -> bool:
     """Tell whether a page shows all that was printed, figures up to the tolerance; `...` is any text."""
     pieces = _PIECE.split(page)
-    numbers = [piece for piece in pieces[1::2] if not piece.startswith("...")]
-    pattern = ""
-    for place, piece in enumerate(pieces):
-        is_plain = place % 2 == 0
-        pattern += re.escape(piece) if is_plain else ".*?" if piece.startswith("...") else _NUMBER
+    numbers = [piece for piece in pieces[1::2] if piece[-1].isdigit()]
+    pattern = re.escape(pieces[0])
+    for piece, plain in zip(pieces[1::2], pieces[2::2], strict=True):
+        pattern += f"({_NUMBER})" if piece[-1].isdigit() else ".*?" if "." in piece else "[+-]*"
+        pattern += re.escape(plain)
     found = re.fullmatch(pattern, printed, re.DOTALL)
     return found is not None and all(_is_near(*pair) for pair in zip(numbers, found.groups(), strict=True))
 
@@ -52,7 +52,7 @@ def run_captured(code: str, namespace: dict[str, Any]) -> str:
     """Run code, and return what it printed, without blanks at the ends of lines."""
     stream = io.StringIO()
     with contextlib.redirect_stdout(stream):
-        exec(compile(code, "<page>", "exec", dont_inherit=True), namespace)  # noqa: S102  # the project's own pages
+        exec(compile(code, "<page>", "exec", dont_inherit=True), namespace)  # the project's own pages
     return "".join(line.rstrip() + "\n" for line in stream.getvalue().splitlines())
 
 

@@ -1,20 +1,35 @@
 """Draw the figures of the documentation: python docs/figures/draw.py.
 
-What they show of batches is read from batches that the library made, so they cannot say anything else than it does.
+What they show of batches is read from batches that the library made, so they cannot say anything else than it does. The
+pictures below a page's code are what that code draws.
 """
 
+import json
+import os
 import re
+import sys
+import tempfile
 from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest import mock
 
+import torch
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from seqclf import SequenceDataset, pack_collate, pad_collate
+from seqclf import RNNClassifier, SequenceDataset, pack_collate, pad_collate
+from seqclf.datasets import load_names
+from seqclf.defaults import PLAIN
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent.parent))
+from tests.printed import run_captured  # noqa: E402
+
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7f7f7f"  # of Okabe and Ito's palette
 NAMES = ["Rossi", "Li", "Satoshi", "Abadi"]
 
@@ -167,19 +182,145 @@ def draw_way() -> Figure:
     return figure
 
 
-FIGURES = {"padded": draw_padded, "packed": draw_packed, "directions": draw_directions, "way": draw_way}
+def changed_answers() -> dict[str, float]:
+    """Return the share of names with other logits in a batch of 32 than alone: the same weights, run in three ways."""
+    dataset = SequenceDataset.from_pairs(load_names())
+    plain = {"cell": "lstm", "hidden_size": 128, "seed": 0, **PLAIN}
+    models = {
+        way: RNNClassifier.for_dataset(dataset, execution=way, **plain).eval() for way in ("native", "packed", "padded")
+    }
+    last_column = models["padded"]
+
+    def by_hand(inputs: Tensor, _: Tensor) -> Tensor:
+        assert last_column.embedding is not None
+        return last_column.head(last_column.encoder(last_column.embedding(inputs))[0][:, -1])  # type: ignore[no-any-return]
+
+    ways = {"output[:, -1]": by_hand, "pack_padded_sequence": models["packed"], "seqclf": models["native"]}
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))
+    changed = dict.fromkeys(ways, 0)
+    with torch.no_grad():
+        for indices in order.split(32):
+            batch = dataset.batch(indices.tolist())
+            assert isinstance(batch.inputs, Tensor)
+            rows = list(zip(batch.inputs, batch.lengths, strict=True))
+            for name, way in ways.items():
+                alone = torch.cat([way(row[None, :length], length[None]) for row, length in rows])
+                changed[name] += int((way(batch.inputs, batch.lengths) != alone).any(1).sum())
+    return {name: 100 * count / len(dataset) for name, count in changed.items()}
+
+
+def training_speed(batch_size: int) -> dict[str, float]:
+    """Return how many names a second were trained on, by library, as the benchmarks found (benchmarks/results)."""
+    found = json.loads((HERE.parent.parent / "benchmarks" / "results" / "results.json").read_text(encoding="utf-8"))
+    (measured,) = (
+        one["peers"]
+        for one in found["measurements"]
+        if one["config"]["title"] == f"names, LSTM 128, batch {batch_size}, 2 threads"
+    )
+    return {
+        name: peer["ready"]["sequences"] / median(peer["tasks"]["train"]["seconds"][1:])
+        for name, peer in measured.items()
+    }
+
+
+def draw_home() -> Figure:
+    """Draw what the library is for: answers that no batch changes, and speed."""
+    figure = Figure(figsize=(8, 2.7), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    bars(left, changed_answers(), "{:.0f} %", "names whose answer a batch of 32 changes")
+    speeds = {name: round(speed, -2) for name, speed in training_speed(10).items()}
+    order = ["lightning", "skorch", "hand-written", "seqclf"]
+    bars(right, {name: speeds[name] for name in order}, "{:,.0f}", "names a second in training, batch 10")
+    return figure
+
+
+def bars(axes: Axes, values: dict[str, float], form: str, title: str) -> None:
+    """Draw a bar for each value, and its number beside it; the last is this library."""
+    colours = [GREY] * (len(values) - 1) + [BLUE]
+    axes.barh(range(len(values)), list(values.values()), color=colours, height=0.62)
+    widest = max(values.values())
+    for row, value in enumerate(values.values()):
+        axes.text(value + widest / 50, row, form.format(value), va="center", fontsize=11)
+    axes.set_yticks(range(len(values)), list(values), fontsize=11)
+    axes.set_xlim(0, 1.2 * widest)
+    axes.set_xticks([])
+    axes.invert_yaxis()
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.set_title(title, fontsize=11)
+
+
+def run_page(page: str) -> tuple[dict[str, Figure], dict[str, Any]]:
+    """Run the Python of a page, and return the pictures that it saves, by name, and its variables."""
+    pictures: dict[str, Figure] = {}
+    variables: dict[str, Any] = {}
+
+    def keep(figure: Figure, name: str) -> None:
+        pictures[name] = figure
+
+    text = (HERE.parent / page).read_text(encoding="utf-8")
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(Figure, "savefig", keep):
+        os.chdir(folder)
+        for code in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+            run_captured(code, variables)
+        os.chdir(before)
+    return pictures, variables
+
+
+def draw_prefixes(curve: Any, classes: Any) -> Figure:
+    """Draw the probability of each class after each step of a sequence."""
+    figure = Figure(figsize=(7, 2.6), layout="constrained")
+    axes = figure.subplots()
+    for index, (name, colour) in enumerate(zip(classes, (ORANGE, BLUE), strict=True)):
+        axes.plot(range(1, len(curve) + 1), curve[:, index], color=colour, label=name)
+    axes.set(xlabel="steps read", ylabel="probability", ylim=(0, 1), xlim=(1, len(curve)))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure
+
+
+SAVED = {  # pictures that pages save, and their names here
+    "tutorial.md": {"history.png": "history", "confusion.png": "confusion"},
+    "data.md": {"lengths.png": "lengths"},
+    "training.md": {"history.png": "training"},
+    "answers.md": {"curves.png": "study", "calibration.png": "calibration"},
+}
+
+
+def draw_pages() -> dict[str, Figure]:
+    """Draw what the pages' own code draws."""
+    drawn = {}
+    for page, names in SAVED.items():
+        pictures, _ = run_page(page)
+        drawn |= {ours: pictures[theirs] for theirs, ours in names.items()}
+    _, variables = run_page("time_series.md")
+    return drawn | {"prefixes": draw_prefixes(variables["curve"], variables["model"].classes)}
+
+
+FIGURES = {
+    "padded": draw_padded,
+    "packed": draw_packed,
+    "directions": draw_directions,
+    "way": draw_way,
+    "home": draw_home,
+}
+
+
+def write(name: str, figure: Figure) -> None:
+    """Write a figure into this folder, as the same bytes every time."""
+    path = HERE / f"{name}.svg"
+    figure.savefig(path, facecolor="white", bbox_inches="tight", metadata={"Date": None})
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE), encoding="utf-8")
 
 
 def main() -> None:
     """Draw all figures into this folder."""
-    from matplotlib import rcParams  # noqa: PLC0415
-
     rcParams["svg.hashsalt"] = "seqclf"  # the same file every time
     for name, draw in FIGURES.items():
-        path = HERE / f"{name}.svg"
-        draw().savefig(path, facecolor="white", bbox_inches="tight", metadata={"Date": None})
-        text = path.read_text(encoding="utf-8")
-        path.write_text(re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE), encoding="utf-8")
+        write(name, draw())
+    for name, figure in draw_pages().items():
+        write(name, figure)
 
 
 if __name__ == "__main__":
