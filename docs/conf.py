@@ -51,6 +51,7 @@ napoleon_use_ivar = True
 myst_heading_anchors = 3
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+copybutton_selector = "div:not(.highlight-text) > div.highlight > pre"  # what is printed is not copied
 
 FEWEST_OF_CARDS, FEWEST_OF_DENSE = 5, 6  # columns, from which rows are cards on a phone, and letters smaller elsewhere
 _TAG = re.compile(r"<[^>]*>")
