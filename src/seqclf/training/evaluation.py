@@ -297,7 +297,7 @@ class Evaluation:
         Raises:
             InvalidArgumentError: `bins` is not a number from 1 up, or the confidences are not known, or are no numbers.
 
-        Source:
+        References:
             Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, equation 3.
 
         Example:
