@@ -22,7 +22,10 @@ _FIGURE = re.compile(r"\d\.\d{3,}")  # of a model; what is counted is written wi
 RELATIVE, ABSOLUTE = 0.1, 0.05
 _NUMBER = r"-?\d[\d,]*\.\d+(?:e[-+]?\d+)?"
 _PIECE = re.compile(rf"(\.\.\.\n?|{_NUMBER}|(?<= )[+-]+$)", re.MULTILINE)  # the last are the bars of an explanation
-_BLOCK = re.compile(r"^(?P<skipped><!-- skip: next -->\n\n)?```python\n(?P<code>.*?)^```\n(?P<shown>\n```text\n.*?^```\n)?", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(
+    r"^(?P<skipped><!-- skip: next -->\n\n)?```python\n(?P<code>.*?)^```\n(?P<shown>\n```text\n.*?^```\n)?",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 def is_shown(page: str, printed: str) -> bool:

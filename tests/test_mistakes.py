@@ -29,7 +29,9 @@ def test_mistakes_are_the_wrong_answers_each_distinct_one_once_the_surest_first(
     assert len(found) == len(wrong)
     assert sum(row.count for row in found) == sum(pair in wrong for pair in WORDS)
     assert [row.probability for row in found] == sorted((row.probability for row in found), reverse=True)
-    assert list(evaluate(MODEL, DATA).mistakes(DATA, most=2)) == list(found[:2])
+    some = evaluate(MODEL, DATA).mistakes(DATA, most=2)
+    assert list(some) == list(found[:2])
+    assert repr(some).startswith(f"{len(found)} mistakes, the 2 surest:")
     for row in found:
         assert WORDS[row.index] == (row.sequence, row.label)
         assert WORDS.index(WORDS[row.index]) == row.index
@@ -71,7 +73,7 @@ def test_mistakes_of_another_dataset_are_refused(other: Any) -> None:
 def test_mistakes_look_like_a_table_and_are_written_whole(tmp_path: Path) -> None:
     rows = [Mistake(0, 'a,"b\n' * 20, "x", "y", 0.9, 0.1, 2), Mistake(1, [["p", 1.0]], ("x", "z"), (), 0.5, 0.2, 1)]
     found = Mistakes(rows * 15)
-    assert repr(found).splitlines()[0] == "30 mistakes, the surest first; the first 20 are shown"
+    assert repr(found).splitlines()[0] == "30 mistakes, the 20 surest:"
     assert len(repr(found).splitlines()) == 22
     assert max(map(len, repr(found).splitlines())) < 100
     assert "<table>" in found._repr_html_()

@@ -50,16 +50,20 @@ class Mistakes(Sequence[Mistake]):
 
     `pandas.DataFrame(list(mistakes))` makes a frame of it.
 
+    Attributes:
+        total: How many different mistakes there are, those that were left out included.
+
     Example:
         >>> row = Mistake(3, "Ito", "Japanese", "Italian", 0.9, 0.05, 2)
         >>> Mistakes([row])
-        1 mistakes, the surest first
+        1 mistakes, the surest first:
         sequence  label     predicted  probability  of the label  count
         Ito       Japanese  Italian          0.900         0.050      2
     """
 
-    def __init__(self, rows: Sequence[Mistake]) -> None:
+    def __init__(self, rows: Sequence[Mistake], total: int | None = None) -> None:
         self._rows = tuple(rows)
+        self.total = len(self._rows) if total is None else total
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -71,7 +75,7 @@ class Mistakes(Sequence[Mistake]):
     def __getitem__(self, index: slice) -> "Mistakes": ...
 
     def __getitem__(self, index: int | slice) -> "Mistake | Mistakes":
-        return Mistakes(self._rows[index]) if isinstance(index, slice) else self._rows[index]
+        return Mistakes(self._rows[index], self.total) if isinstance(index, slice) else self._rows[index]
 
     def __iter__(self) -> Iterator[Mistake]:
         return iter(self._rows)
@@ -117,8 +121,8 @@ class Mistakes(Sequence[Mistake]):
 
     @property
     def _caption(self) -> str:
-        more = f"; the first {_SHOWN} are shown" if len(self) > _SHOWN else ""
-        return f"{len(self):,} mistakes, the surest first{more}"
+        shown = min(_SHOWN, len(self))
+        return f"{self.total:,} mistakes" + (f", the {shown} surest:" if shown < self.total else ", the surest first:")
 
     def __repr__(self) -> str:
         return f"{self._caption}\n{text_table(*self._table(), left=3)}" if self._rows else "no mistakes"
@@ -152,7 +156,8 @@ def find_mistakes(result: Any, dataset: SequenceDataset, most: int | None = None
                 count=counts[key],
             )
             for key, row in order[:most]
-        ]
+        ],
+        len(order),
     )
 
 
