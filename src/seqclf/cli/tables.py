@@ -120,8 +120,9 @@ def options_of(arguments: argparse.Namespace) -> TableOptions:
 
 def columns_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the columns of a table that is answered."""
-    numbered = arguments.no_header and arguments.sequence is not None
-    sequence: Any = int(arguments.sequence) if numbered else arguments.sequence
+    sequence: Any = arguments.sequence
+    if arguments.no_header and sequence is not None:
+        sequence = int(sequence)
     return {"sequence": sequence, "by": arguments.by, "order": arguments.order}
 
 
