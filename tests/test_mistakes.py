@@ -29,6 +29,7 @@ def test_mistakes_are_the_wrong_answers_each_distinct_one_once_the_surest_first(
     assert len(found) == len(wrong)
     assert sum(row.count for row in found) == sum(pair in wrong for pair in WORDS)
     assert [row.probability for row in found] == sorted((row.probability for row in found), reverse=True)
+    assert list(evaluate(MODEL, DATA).mistakes(DATA, most=2)) == list(found[:2])
     for row in found:
         assert WORDS[row.index] == (row.sequence, row.label)
         assert WORDS.index(WORDS[row.index]) == row.index

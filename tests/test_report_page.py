@@ -33,7 +33,7 @@ from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.report_page.charts import Line, line_chart, ticks
 from seqclf.report_page.markup import Markup, cut, escape, name_of, tag, visible
 from seqclf.report_page.material import calibration, frequent_confusions, recall_bounds
-from seqclf.report_page.mistakes import labels_elsewhere, surest_mistakes
+from seqclf.report_page.mistakes import explained_class, labels_elsewhere
 from tests.test_site import CHROMIUM, browser, faults, serve
 
 __all__ = ["browser"]  # the fixture
@@ -484,22 +484,6 @@ def evaluations(draw: Any) -> tuple[Evaluation, SequenceDataset]:
     return Evaluation(np.ones(count), labels, answers, (0, 1, 2), dataset.groups, sure), dataset
 
 
-@given(evaluations(), st.integers(1, 5))
-def test_mistakes_are_the_surest_wrong_answers_each_sequence_once(
-    drawn: tuple[Evaluation, SequenceDataset], most: int
-) -> None:
-    result, dataset = drawn
-    found = surest_mistakes(result, dataset, most)
-    wrong: dict[int, int] = {}
-    for index in sorted(np.flatnonzero(~result.hits).tolist(), key=lambda one: -result.confidences[one]):
-        wrong.setdefault(int(dataset.groups[index]), index)
-    assert [one.index for one in found] == list(wrong.values())[:most]
-    for one in found:
-        assert one.true == (result.labels[one.index],)
-        assert one.predicted == (result.predictions[one.index],)
-        assert one.probability == result.confidences[one.index]
-
-
 @given(evaluations(), evaluations())
 def test_labels_elsewhere_are_counted(one: tuple[Any, SequenceDataset], other: tuple[Any, SequenceDataset]) -> None:
     def words(dataset: SequenceDataset) -> list[Any]:
@@ -520,9 +504,7 @@ def test_the_answer_about_a_label_that_it_erred_most_about_is_explained() -> Non
     result = Evaluation(
         np.ones(1), labels, (probabilities >= 0.5).astype(np.int64), ("x", "y", "z"), probabilities=probabilities
     )
-    dataset = SequenceDataset.from_sequences(["ab"], [("x",)], multi_label=True, classes=["x", "y", "z"])
-    (one,) = surest_mistakes(result, dataset, 3)
-    assert (one.true, one.predicted, one.explained, one.probability) == ((0,), (1,), 0, 0.3)
+    assert explained_class(result, 0) == 0
 
 
 @given(evaluations())

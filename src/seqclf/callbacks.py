@@ -67,6 +67,7 @@ class TensorBoard(Callback):
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> from seqclf import RNNClassifier, SequenceDataset, fit
         >>> from seqclf.callbacks import TensorBoard
         >>> train = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b")])
@@ -74,6 +75,9 @@ class TensorBoard(Callback):
         ...     callback = TensorBoard(folder)
         ...     history = fit(RNNClassifier.for_dataset(train), train, epochs=2, callbacks=[callback], progress=False)
         ...     callback.close()
+        ...     files = sorted(path.name.split(".")[0] for path in Path(folder).iterdir())
+        >>> files
+        ['events']
     """
 
     def __init__(self, folder: PathLike) -> None:

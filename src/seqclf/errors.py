@@ -34,8 +34,16 @@ class SeqclfWarning(UserWarning):
 
     Example:
         >>> import warnings
+        >>> from seqclf import RNNClassifier, SequenceDataset, predict
         >>> from seqclf.errors import SeqclfWarning
-        >>> warnings.simplefilter("error", SeqclfWarning)
+        >>> model = RNNClassifier.for_dataset(SequenceDataset.from_pairs([("aab", "a"), ("bba", "b")]), seed=0)
+        >>> with warnings.catch_warnings():  # doctest: +ELLIPSIS
+        ...     warnings.simplefilter("error", SeqclfWarning)
+        ...     try:
+        ...         predict(model, ["xyz"])
+        ...     except SeqclfWarning as warning:
+        ...         print(warning)
+        no symbol is known of 1 of 1 sequences, such as sequence 0: ...
     """
 
 

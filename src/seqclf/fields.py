@@ -36,6 +36,13 @@ class Field:
     Attributes:
         name: Its name.
         vocabulary: The ids of its categories; None for numbers.
+
+    Example:
+        >>> from seqclf import SequenceDataset
+        >>> visits = [([{"page": "home", "seconds": 3.5}], "leaves"), ([{"page": "cart", "seconds": 9.0}], "buys")]
+        >>> page, seconds = SequenceDataset.from_pairs(visits).fields.fields
+        >>> page.kind, str(page), seconds.kind
+        ('category', 'page (2 categories)', 'number')
     """
 
     name: str

@@ -65,6 +65,11 @@ class Vocabulary:
         self, symbols: Iterable[Hashable], *, strict: bool = False, tokenizer: TokenizerName | Any = None
     ) -> None:
         self.tokenizer: Tokenizer | None = as_tokenizer(tokenizer)
+        if isinstance(symbols, str) and self.tokenizer is not None:
+            raise InvalidArgumentError(
+                f"symbols must be a list beside a tokenizer, which makes more than letters; got {symbols!r:.60}. To "
+                "find them in texts, use Vocabulary.build(texts, tokenizer=...)."
+            )
         self.is_text: bool = isinstance(symbols, str) and self.tokenizer is None
         self.strict = strict
         self.symbols: tuple[Any, ...] = tuple(sort_values(symbols) if isinstance(symbols, set | frozenset) else symbols)

@@ -53,7 +53,7 @@ def explain(
         InvalidArgumentError: The label or the method is unknown, or the model has no vocabulary.
         InvalidDataError: The sequence is empty or does not fit the model.
 
-    Source:
+    References:
         Sundararajan, Taly and Yan, Axiomatic Attribution for Deep Networks, ICML 2017, equation 1, with the nodes of
         Gauss and Legendre; Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section
         4.2, for occlusion.

@@ -203,9 +203,14 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         names, kinds, known = check_fields(fields)
         read = read_sequences(sequences, channels_first=channels_first, names=names)
         cuts = check_choice("trailing_missing", trailing_missing, ("keep", "end")) == "end"
-        if read.kind == "records" and (cuts or channels_first):
-            name = "trailing_missing" if cuts else "channels_first"
-            raise InvalidArgumentError(f"{name} must be left alone for records; it is for float arrays.")
+        for name, given, kind in (
+            ("trailing_missing", cuts, "features"),
+            ("channels_first", channels_first, "features"),
+            ("fields", fields is not None, "records"),
+        ):
+            if given and read.kind != kind:
+                meant = "float arrays" if kind == "features" else kind
+                raise InvalidArgumentError(f"{name} must be left alone for {read.kind}; it is for {meant}.")
         if cuts:
             read = cut_padding(read)
         store, vocabulary, known = encode(

@@ -57,8 +57,6 @@ def encode(
         table = join(read.items)
         fields = fields or find_fields(table, kinds, allow_missing=allow_missing)
         return encode_table(table, fields, allow_empty=allow_empty, allow_missing=allow_missing), None, fields
-    if fields is not None or kinds:
-        raise InvalidArgumentError(f"fields must be None for sequences of {read.kind}; got some. Leave them out.")
     if read.kind == "features":
         warn_of_likely_mistakes(read)
         return encode_features(read, allow_empty=allow_empty, allow_missing=allow_missing), None, None

@@ -97,7 +97,7 @@ def predict(
     if len(models) > 1:
         return _predict_together(models, sequences, context, batch_size, least)
     only = models[0]
-    alone = None if least else _logits_of_lone_text(only, sequences)
+    alone = None if least or context is not None else _logits_of_lone_text(only, sequences)
     if alone is not None:
         return name_classes(only, answers_of(only, alone))
     store = encode_for(only, sequences, context)
@@ -154,7 +154,7 @@ def predict_proba(
             found[block] = mean_probabilities(models, logits)
         return found
     only = models[0]
-    alone = _logits_of_lone_text(only, sequences)
+    alone = _logits_of_lone_text(only, sequences) if context is None else None
     if alone is not None:
         return probabilities_of(only, alone)
     return probabilities_of(only, compute_logits(only, encode_for(only, sequences, context), batch_size))
@@ -299,7 +299,8 @@ def likeliest(model: RNNClassifier, probabilities: Floats, top: int) -> list[Any
 
 def _logits_of_lone_text(model: RNNClassifier, sequences: Any) -> Floats | None:
     """Return the logits (1, C) for a list of one text, which needs nothing that only batches need; None for others."""
-    if type(sequences) is not list or len(sequences) != 1 or type(sequences[0]) is not str or model.vocabulary is None:
+    is_lone_text = type(sequences) is list and len(sequences) == 1 and type(sequences[0]) is str
+    if not is_lone_text or model.vocabulary is None or model.context_fields is not None:
         return None
     logits = logits_of_tokens(model, pack(model, full_table=False), sequences[0])
     return None if logits is None else logits[None]

@@ -73,7 +73,7 @@ class MaxPooling(nn.Module):
 class AttentionPooling(nn.Module):
     """A weighted mean over the real steps, with weights softmax(v · tanh(W state + b)) that are learned.
 
-    Source:
+    References:
         The word attention of Yang et al., Hierarchical Attention Networks for Document Classification, NAACL 2016,
         equations 5 to 7.
     """

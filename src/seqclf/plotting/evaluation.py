@@ -77,7 +77,7 @@ def plot_calibration(result: Evaluation | Mapping[Any, Evaluation], *, bins: int
         InvalidArgumentError: There is no result, `bins` is not a number from 1 up, or confidences are not known.
         MissingDependencyError: matplotlib is not installed.
 
-    Source:
+    References:
         Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, section 2.
 
     Example:

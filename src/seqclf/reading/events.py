@@ -28,6 +28,13 @@ class Events:
         sequences: Their records, in the order of time, as `predict` and `SequenceDataset.from_sequences` take them.
         context: The facts about each, by columns; None where none were asked for.
         labels: The label of each; None where none was asked for.
+
+    Example:
+        >>> from seqclf.reading import read_events
+        >>> table = {"user": [7, 8, 7], "page": ["home", "help", "cart"]}
+        >>> events = read_events(table, by="user")
+        >>> events.keys, len(events)
+        ([7, 8], 2)
     """
 
     keys: list[Any]

@@ -12,8 +12,9 @@ from seqclf.fields import Fields
 from seqclf.report_page.charts import MOST_FEATURES, series_chart
 from seqclf.report_page.markup import Markup, count, cut, escape, join, name_of, percent, section, table, tag
 from seqclf.report_page.material import Material
-from seqclf.report_page.mistakes import Labels, Mistake, labels_elsewhere, surest_mistakes
+from seqclf.report_page.mistakes import Labels, explained_class, labels_elsewhere
 from seqclf.report_page.page import STEP_LEVELS
+from seqclf.training.mistakes import Mistake
 from seqclf.vocabulary import Vocabulary
 
 Floats = npt.NDArray[np.float64]
@@ -32,7 +33,7 @@ def mistakes_section(material: Material, most: int) -> Markup:
     heading, wrong = "Mistakes", int((~material.result.hits).sum())
     if not most or not wrong:
         return section("mistakes", heading, tag("p", "No mistake was made." if not wrong else "Left out."))
-    chosen = surest_mistakes(material.result, material.test, most)
+    chosen = material.result.mistakes(material.test, most=most)
     known = labels_elsewhere(material.train, material.test, [one.index for one in chosen])
     again = labels_elsewhere(material.test, material.test, [one.index for one in chosen])
     told = (
@@ -77,7 +78,7 @@ def _explain(material: Material, mistake: Mistake) -> Explanation | None:
     classes = range(material.model.num_classes) if material.model.classes is None else material.model.classes
     store = material.test.sequences.select([mistake.index])
     given = (material.model, store, range(store.total))
-    label = classes[mistake.explained]
+    label = classes[explained_class(material.result, mistake.index)]
     found = explain_stored(*given, label=label, most_points=_POINTS)
     if abs(found.residual) > _SETTLED * abs(found.logit - found.baseline_logit):
         found = explain_stored(*given, label=label, method="occlusion")
@@ -87,9 +88,9 @@ def _explain(material: Material, mistake: Mistake) -> Explanation | None:
 def _case(material: Material, mistake: Mistake, found: Explanation | None, known: Labels, again: Labels) -> Markup:
     """Return one mistake."""
     test, scores = material.test, None if found is None else found.scores
-    parts = [_heading(test, mistake), _sequence(test, mistake.index, scores)]
+    parts = [_heading(material, mistake), _sequence(test, mistake.index, scores)]
     if found is not None:
-        parts.append(_strongest(test, mistake, found))
+        parts.append(_strongest(material, mistake, found))
     else:
         steps = int(test.sequences.sizes[mistake.index])
         why = "it has no step" if not steps else "it is too long, or its figures are not finite"
@@ -104,14 +105,21 @@ def _case(material: Material, mistake: Mistake, found: Explanation | None, known
     return tag("li", *parts)
 
 
-def _heading(test: SequenceDataset, mistake: Mistake) -> Markup:
-    taken, true = _names(test, mistake.predicted), _names(test, mistake.true)
+def _heading(material: Material, mistake: Mistake) -> Markup:
+    result, test = material.result, material.test
     if test.multi_label:
-        surest = join([name_of(test.classes[mistake.explained]), f" {percent(mistake.probability)}"])
-        return tag("h3", "Predicted ", taken, " instead of ", true, tag("small", " · ", surest, class_="soft"))
-    sure = "" if np.isnan(mistake.probability) else f" {percent(mistake.probability)}"
-    of_true = "" if np.isnan(mistake.of_true) else f" {percent(mistake.of_true)}"
-    small = tag("small", sure, class_="soft"), tag("small", of_true, class_="soft")
+        assert result.probabilities is not None
+        explained = explained_class(result, mistake.index)
+        surest = [name_of(test.classes[explained]), f" {percent(result.probabilities[mistake.index, explained])}"]
+        taken, true = (
+            join([name_of(label) for label in labels], ", ") or escape("no label")
+            for labels in (mistake.predicted, mistake.label)
+        )
+        return tag("h3", "Predicted ", taken, " instead of ", true, tag("small", " · ", join(surest), class_="soft"))
+    taken, true = name_of(mistake.predicted), name_of(mistake.label)
+    small = [
+        tag("small", f" {percent(one)}", class_="soft") for one in (mistake.probability, mistake.label_probability)
+    ]
     return tag("h3", "Predicted ", taken, small[0], " instead of ", true, small[1])
 
 
@@ -189,16 +197,16 @@ def _shade(part: float) -> str | None:
     return f"{'p' if part > 0 else 'n'}{level}" if level else None
 
 
-def _strongest(test: SequenceDataset, mistake: Mistake, found: Explanation) -> Markup:
+def _strongest(material: Material, mistake: Mistake, found: Explanation) -> Markup:
     """Return the steps that contributed most, with their figures."""
-    order = np.argsort(-np.abs(found.scores), kind="stable")[:_STRONGEST].tolist()
+    test, order = material.test, np.argsort(-np.abs(found.scores), kind="stable")[:_STRONGEST].tolist()
     if test.input_size is None:
         names = symbols_of(test.vocabulary, test.sequences[mistake.index][order].tolist())
     else:
         names = [f"step {place + 1:,}" for place in order]
     told = [join([name_of(name), f" {found.scores[place]:+.3f}"]) for name, place in zip(names, order, strict=True)]
     method = " (by occlusion)" if found.method == "occlusion" else ""
-    label = name_of(test.classes[mistake.explained])
+    label = name_of(found.label)
     return tag("p", "Most on ", label, ": ", join(told, ", "), method, class_="small soft")
 
 

@@ -145,7 +145,7 @@ def calibration(result: Evaluation, bins: int = 15) -> tuple[npt.NDArray[np.int6
     Where sequences may have several labels, each answer for each label counts, by the probability of the label. None
     where probabilities are not known, or no numbers.
     """
-    if result.probabilities is not None:
+    if result.multi_label and result.probabilities is not None:
         confidences, hits = result.probabilities.ravel(), result.labels.ravel() == 1
     elif result.confidences is not None:
         confidences, hits = result.confidences, result.hits

@@ -72,6 +72,15 @@ class Run:
         error: Why the training broke off, such as a loss that was not finite; None where it went well. A run that broke
             off has no results and no model.
         model_file: Where the trained model lies, where models were kept.
+
+    Example:
+        >>> from seqclf import SequenceDataset, run_study
+        >>> data = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b")] * 8)
+        >>> base = {"epochs": 2, "hidden_size": 4}
+        >>> study = run_study(data, {"seed": [0, 1]}, base=base, test_data=data, progress=False)
+        >>> run = study.runs[0]
+        >>> run.options["seed"], run.history.epochs, sorted(run.results)
+        (0, 2, ['test'])
     """
 
     options: Options

@@ -56,7 +56,7 @@ def calibrate(model: Models, validation_data: SequenceDataset, *, batch_size: in
         InvalidDataError: `validation_data` do not fit the model.
         InvalidArgumentError: Several models do not agree.
 
-    Source:
+    References:
         Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, section 4.2. The targets
         are those of Platt, Probabilistic Outputs for Support Vector Machines, 1999, section 2.2. For several models,
         Rahaman and Thiery, Uncertainty Quantification and Deep Ensembles, NeurIPS 2021.
@@ -163,7 +163,7 @@ def adjust_priors(model: RNNClassifier, *, trained_on: Frequencies, expected: Fr
     Raises:
         InvalidArgumentError: There are not C numbers, or one is not finite and positive (a class that never occurs).
 
-    Source:
+    References:
         Saerens, Latinne and Decaestecker, Adjusting the Outputs of a Classifier to New a Priori Probabilities, Neural
         Computation 14(1), 2002, equation 2.4.
 

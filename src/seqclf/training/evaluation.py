@@ -204,14 +204,15 @@ class Evaluation:
         answered = self._known_confidences(1) >= reject_below
         return Coverage(float(answered.mean()), float(self.hits[answered].mean()) if answered.any() else 0.0)
 
-    def mistakes(self, dataset: SequenceDataset) -> Mistakes:
+    def mistakes(self, dataset: SequenceDataset, *, most: int | None = None) -> Mistakes:
         """Return the sequences that got a wrong answer, the surest first; equal ones of one label stand there once.
 
         Args:
             dataset: What was measured.
+            most: How many to return at most; None is all.
 
         Raises:
-            InvalidArgumentError: The dataset is another.
+            InvalidArgumentError: The dataset is another, or `most` is no number of at least 1.
 
         Example:
             >>> import torch
@@ -224,7 +225,7 @@ class Evaluation:
             0 aab a b 1
             3 bba a b 1
         """
-        return find_mistakes(self, dataset)
+        return find_mistakes(self, dataset, None if most is None else check_int("most", most))
 
     def by(self, values: Any) -> Slices:
         """Return the figures for each value of something, such as a column: a mapping that prints as a table.
@@ -296,7 +297,7 @@ class Evaluation:
         Raises:
             InvalidArgumentError: `bins` is not a number from 1 up, or the confidences are not known, or are no numbers.
 
-        Source:
+        References:
             Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, equation 3.
 
         Example:

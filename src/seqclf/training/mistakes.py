@@ -127,7 +127,7 @@ class Mistakes(Sequence[Mistake]):
         return html_table([self._caption], *self._table())
 
 
-def find_mistakes(result: Any, dataset: SequenceDataset) -> Mistakes:
+def find_mistakes(result: Any, dataset: SequenceDataset, most: int | None = None) -> Mistakes:
     """Return what an `Evaluation` of a dataset got wrong."""
     places = _places_of(result, dataset)
     wrong = np.flatnonzero(~result.hits)
@@ -151,7 +151,7 @@ def find_mistakes(result: Any, dataset: SequenceDataset) -> Mistakes:
                 label_probability=float(of_truth[row]),
                 count=counts[key],
             )
-            for key, row in order
+            for key, row in order[:most]
         ]
     )
 

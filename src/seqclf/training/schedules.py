@@ -20,7 +20,7 @@ def make_scheduler(name: ScheduleName, updates: int, warmup: float | None = None
         updates: How many updates the run makes.
         warmup: The share of the updates in which the rate rises first; None is 0.3 for `"one_cycle"`, 0 for others.
 
-    Source:
+    References:
         One cycle: Smith and Topin, Super-Convergence, 2018. Cosine: Loshchilov and Hutter, SGDR, ICLR 2017.
     """
     share = _WARMUPS[name] if warmup is None else warmup
