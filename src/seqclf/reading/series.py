@@ -37,7 +37,6 @@ def read_series(path: PathLike) -> list[Series]:
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-    from typing import Any
         >>> from seqclf.reading import read_series
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = (Path(folder) / "beats.tsv").write_text("1\t0.5\t0.7\n2\t0.1\t0.2\t0.3\n", encoding="utf-8")
