@@ -22,6 +22,7 @@ from seqclf import RNNClassifier, SequenceDataset, Vocabulary, embed, predict, p
 from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError, SeqclfWarning
 from seqclf.inference.tables import embed_table, predict_table
 from seqclf.reading import read_table
+from seqclf.reading.rows import RowFile
 
 ENDINGS = [".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".csv.gz", ".jsonl.gz"]
 WORDS = ["aab", "b", "abba", "bbb", "a", "babab", "ab"]
@@ -262,6 +263,8 @@ def write_tables(folder: Path) -> None:
     write(folder / "single.jsonl", [{"word": "ab", "n": "\ud800"}])
     write(folder / "twice.csv", [{"word": "ab"}]).write_text("id,word,id\n1,ab,2\n", encoding="utf-8")
     pq.write_table(pa.table({"word": ["ab"], "raw": [b"x"]}), folder / "raw.parquet")
+    far = pa.array([1 << 60], pa.timestamp("ms"))  # in a year that Python's calendar does not reach
+    pq.write_table(pa.table({"word": ["ab"], "at": far}), folder / "far.parquet")
 
 
 FAILING: dict[str, tuple[str, str, dict[str, Any], type[Exception], str]] = {
@@ -286,6 +289,14 @@ FAILING: dict[str, tuple[str, str, dict[str, Any], type[Exception], str]] = {
     "both": ("in.csv", "o.csv", {"by": "who"}, InvalidArgumentError, "one of sequence and by must be given"),
     "order": ("in.csv", "o.csv", {"order": "at"}, InvalidArgumentError, "order must come with by"),
     "by": ("in.csv", "o.csv", {"sequence": None, "by": "w"}, InvalidArgumentError, "by must come with a model of"),
+    "by with options": (
+        "in.csv",
+        "o.csv",
+        {"sequence": None, "by": "w", "encoding": "utf-8"},
+        InvalidArgumentError,
+        "by must come with a model of records, and a table that is read in its usual form; got the option 'encoding'",
+    ),
+    "far": ("far.parquet", "o.csv", {}, FileFormatError, r"values must be ones that Python has too; .*far\.parquet"),
     "top": ("in.csv", "o.csv", {"top": 0}, InvalidArgumentError, "top must be an integer of at least 1"),
     "prefix": ("in.csv", "o.csv", {"prefix": 3}, InvalidArgumentError, "prefix must be a string; got 3"),
     "chunk": ("in.csv", "o.csv", {"chunk_size": 0}, InvalidArgumentError, "chunk_size must be an integer"),
@@ -436,3 +447,19 @@ tables.predict_table(load({str(tmp_path / "model")!r}), {str(source)!r}, {str(tm
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=600, check=False)
     assert finished.returncode == -9
     assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_how_much_was_read_is_known(ending: str, tmp_path: Path) -> None:
+    source = write(tmp_path / f"in{ending}", [{"word": f"ab{number}"} for number in range(20_000)])
+    file = RowFile(source)
+    shares = [file.share for _ in file.chunks(["word"], 5000)]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 1
+    assert file.share == 1.0
+
+
+def test_a_bar_shows_how_much_was_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write(tmp_path / "in.csv", [{"word": word} for word in WORDS])
+    predict_table(MODEL, source, tmp_path / "out.csv", sequence="word")
+    assert "in.csv: 100%" in capsys.readouterr().err

@@ -234,7 +234,7 @@ def test_where_mistakes_cannot_go_is_told_first(labelled: Path, model: Path, tmp
         code, out, err = run("evaluate", model, labelled, *COLUMNS, "--mistakes", tmp_path / place)
         assert (code, out, message in err) == (2, "", True)
     code, _, err = run("evaluate", model, labelled, "--series", "--slices", "device")
-    assert (code, "--slices must come without a column for --series" in err) == (2, True)
+    assert (code, "--slices must come without a column for data" in err) == (2, True)
 
 
 def test_training_writes_a_page(tmp_path: Path, run: Run) -> None:

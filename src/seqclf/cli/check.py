@@ -2,11 +2,13 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from seqclf.errors import InvalidArgumentError
 
 _OF_EVENTS = ("order", "fields", "context", "categories")
+_FASTA = (".fasta", ".fa", ".fna", ".faa")
 _OF_MISTAKES = (".csv", ".tsv", ".jsonl")
 _OF_TEXT_FILES = ("no_header", "delimiter", "quoting", "encoding", "skip_broken")
 
@@ -28,24 +30,63 @@ def check(arguments: argparse.Namespace) -> None:
         _check_output(arguments.output)
 
 
+def kind_of_source(path: str) -> str:
+    """Tell a folder and a FASTA file, which have forms of their own, from a table."""
+    if os.path.isdir(path):  # noqa: PTH112  # light to import
+        return "folder"
+    return "FASTA file" if path.lower().removesuffix(".gz").endswith(_FASTA) else "table"
+
+
 def _check_labelled_table(arguments: argparse.Namespace) -> None:
+    kind = kind_of_source(arguments.table)
+    for name in ("train", "test"):
+        other = getattr(arguments, name, None)
+        if other is not None and kind_of_source(other) != kind:
+            raise InvalidArgumentError(
+                f"--{name} must be of the kind of the first, a {kind}; got a {kind_of_source(other)}."
+            )
+    if kind != "table":
+        _check_form(arguments, kind)
+        return
+    _refuse(arguments, ("header_word",), "must come with a FASTA file (.fasta, .fa, .fna, .faa)")
     if [arguments.sequence is None, arguments.by is None, not arguments.series].count(False) != 1:
         raise InvalidArgumentError("one of --sequence, --by and --series must be given; got more, or none.")
     if arguments.series:
-        others = ("label", "label_separator", *_OF_EVENTS, "tokenizer", *_OF_TEXT_FILES)
-        _refuse(arguments, others, "must not come with --series, which has a form of its own")
+        labels = ("label", "label_separator", "numbers", "tokenizer")
+        _refuse(
+            arguments,
+            (*labels, *_OF_EVENTS, *_OF_TEXT_FILES),
+            "must not come with --series, which has a form of its own",
+        )
         return
     if arguments.label is None:
         raise InvalidArgumentError("--label must be given: the column of the labels.")
     if arguments.by is None:
         _refuse(arguments, _OF_EVENTS, "must come with --by, for a table of events; got --sequence")
+        if arguments.numbers:
+            _refuse(arguments, ("tokenizer",), "must not come with --numbers, which are no texts")
         _check_numbers(arguments, ("sequence", "label"))
         return
     if getattr(arguments, "tokenizer", None) is not None or arguments.label_separator is not None:
         raise InvalidArgumentError("--tokenizer and --label-separator must not come with --by.")
+    _refuse(arguments, ("numbers",), "must come with --sequence, for a column of series")
     _refuse(arguments, _OF_TEXT_FILES, "must not come with --by, whose tables are read in their usual form")
     if arguments.categories and arguments.fields is None:
         raise InvalidArgumentError("--categories must come with --fields, which names all columns of an event.")
+
+
+def _check_form(arguments: argparse.Namespace, kind: str) -> None:
+    """Refuse what is about columns for a folder and a FASTA file."""
+    own = "encoding" if kind == "folder" else "header_word"
+    for name in ("sequence", "by", "series", "label", "label_separator", *_OF_EVENTS, *_OF_TEXT_FILES, "header_word"):
+        if name != own:
+            _refuse(arguments, (name,), f"must not come with a {kind}, which has a form of its own")
+    _refuse(arguments, ("numbers",), f"must not come with a {kind}, which holds texts")
+    if kind == "FASTA file" and arguments.header_word is None:
+        raise InvalidArgumentError(
+            "--header-word must be given for a FASTA file: which word of a header is the label, from 0, or -1 for the "
+            "last."
+        )
 
 
 def _check_evaluate(arguments: argparse.Namespace) -> None:
@@ -54,8 +95,8 @@ def _check_evaluate(arguments: argparse.Namespace) -> None:
             ends = ", ".join(_OF_MISTAKES)
             raise InvalidArgumentError(f"--mistakes must end in one of {ends}; got {arguments.mistakes}.")
         _check_output(arguments.mistakes)
-    if arguments.slices and arguments.series:
-        raise InvalidArgumentError("--slices must come without a column for --series, which has none.")
+    if arguments.slices and (arguments.series or kind_of_source(arguments.table) != "table"):
+        raise InvalidArgumentError("--slices must come without a column for data that are no table, and have none.")
     if arguments.slices and arguments.no_header and not arguments.slices.isdecimal():
         raise InvalidArgumentError(f"--slices must be the number of a column with --no-header; got {arguments.slices}.")
 
@@ -94,10 +135,10 @@ def _check_columns(arguments: argparse.Namespace) -> None:
         _refuse(arguments, _OF_TEXT_FILES, "must not come with --by, whose tables are read in their usual form")
 
 
-def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
+def _refuse(arguments: argparse.Namespace, names: Sequence[str], why: str) -> None:
     """Raise where one of some options was given."""
     for name in names:
-        if getattr(arguments, name, None) not in (None, False, ""):
+        if (value := getattr(arguments, name, None)) is not None and value is not False and value != "":
             raise InvalidArgumentError(f"--{name.replace('_', '-')} {why}.")
 
 

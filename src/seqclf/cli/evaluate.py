@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
         "classes": range(model.num_classes) if model.classes is None else model.classes,
         "allow_empty": model.empty != "error",
     }
+    arguments.numbers = arguments.numbers or (model.input_size is not None and model.fields is None)
     values: Any = "length"
     if arguments.slices:
         data, values = read_with(arguments, arguments.table, arguments.slices, **options)

@@ -178,12 +178,16 @@ def _command(commands: Any, name: str, what: str) -> argparse.ArgumentParser:
 
 
 def _add_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("table", help=_TABLE)
+    others = "; or FASTA (.fasta, .fa), or a folder with a text file, or a folder of them, for each class"
+    parser.add_argument("table", help=_TABLE + others)
     group = parser.add_argument_group("what the table holds")
     series = "each line is a series: the label and its numbers (UCR), or the .ts format; --label is then not needed"
     group.add_argument("--series", action="store_true", help=series)
     _add_columns(group)
     group.add_argument("--label", metavar="COLUMN", help="the column of the labels")
+    group.add_argument("--numbers", action="store_true", help="sequences are lists of numbers, or of rows of them")
+    word = "of FASTA, which word of a header is the label: from 0, or -1 for the last"
+    group.add_argument("--header-word", type=int, metavar="K", help=word)
     several = "a sequence may have several labels, which stand in the column with this between them, such as ;"
     group.add_argument("--label-separator", metavar="SEPARATOR", help=several)
     group.add_argument("--fields", nargs="+", metavar="COLUMN", help="the columns of an event (default: all others)")

@@ -5,9 +5,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from seqclf.cli.check import kind_of_source
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidDataError
 from seqclf.reading.events import read_events
+from seqclf.reading.fasta import read_fasta
+from seqclf.reading.folders import read_folder
 from seqclf.reading.rows import RowFile, TableOptions
 from seqclf.reading.series import read_series
 from seqclf.reading.tables import Table
@@ -15,8 +18,9 @@ from seqclf.reading.tables import Table
 
 def read(arguments: argparse.Namespace, table: str, **options: Any) -> SequenceDataset:
     """Return the labelled sequences of a table; `options` are those of `from_pairs`."""
-    if arguments.series:
-        return _read_series(table, **options)
+    kind = kind_of_source(table)
+    if arguments.series or kind != "table":
+        return _read_labelled(arguments, table, kind, **options)
     if arguments.by is not None:
         return _read_events(arguments, table, **options)
     return _read_rows(arguments, table, **options)[0]
@@ -53,12 +57,18 @@ def _read_rows(arguments: argparse.Namespace, table: str, **options: Any) -> tup
     return data, lines
 
 
-def _read_series(table: str, **options: Any) -> SequenceDataset:
-    """Read a file with a series on each line."""
-    kept = {name: options[name] for name in ("classes", "allow_empty", "allow_missing") if name in options}
-    known = {str(label): label for label in kept.get("classes") or ()}
-    pairs = [(series, known.get(label, label)) for series, label in read_series(table)]
-    return SequenceDataset.from_pairs(pairs, **kept)
+def _read_labelled(arguments: argparse.Namespace, path: str, kind: str, **options: Any) -> SequenceDataset:
+    """Read a file, or a folder, that has a form of its own for sequences and their labels."""
+    if kind == "folder":
+        pairs: list[Any] = read_folder(path, encoding=arguments.encoding)
+    elif kind == "FASTA file":
+        pairs = read_fasta(path, label=lambda header: header.split()[arguments.header_word])
+    else:
+        pairs = read_series(path)
+        for name in ("vocabulary", "tokenizer", "fields", "context_fields"):
+            options.pop(name, None)
+    known = {str(label): label for label in options.get("classes") or ()}
+    return SequenceDataset.from_pairs([(sequence, known.get(label, label)) for sequence, label in pairs], **options)
 
 
 def _labels_of(label: Any, known: dict[str, Any], separator: str | None) -> Any:
@@ -91,7 +101,8 @@ def _table(arguments: argparse.Namespace, path: str) -> Table:
     columns: list[Any] = [arguments.sequence, arguments.label]
     sequence, label = map(int, columns) if arguments.no_header else columns
     file = RowFile(Path(path), **options_of(arguments))
-    return Table(file, sequence, label, may_lack_label=arguments.label_separator is not None)
+    several = arguments.label_separator is not None
+    return Table(file, sequence, label, may_lack_label=several, numbers=arguments.numbers)
 
 
 def options_of(arguments: argparse.Namespace) -> TableOptions:
@@ -109,8 +120,9 @@ def options_of(arguments: argparse.Namespace) -> TableOptions:
 
 def columns_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the columns of a table that is answered."""
-    numbered = arguments.no_header and arguments.sequence is not None
-    sequence: Any = int(arguments.sequence) if numbered else arguments.sequence
+    sequence: Any = arguments.sequence
+    if arguments.no_header and sequence is not None:
+        sequence = int(sequence)
     return {"sequence": sequence, "by": arguments.by, "order": arguments.order}
 
 

@@ -4,11 +4,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from seqclf.errors import InvalidDataError
 from seqclf.fields import Field
 from seqclf.models.classifier import RNNClassifier
+from seqclf.reading.series import series_of_cell
 
 
 def read_cells(model: RNNClassifier, cells: Sequence[Any]) -> list[Any]:
@@ -47,8 +46,8 @@ def _read_json(cell: str, index: int) -> list[Any]:
 
 def _read_numbers(rows: list[Any], index: int) -> Any:
     try:
-        return np.array(rows, np.float64)
-    except (TypeError, ValueError) as error:
+        return series_of_cell(rows)
+    except ValueError as error:
         raise InvalidDataError(
             f"series must be lists of numbers, or of rows of them; got {error} (sequence {index})."
         ) from None

@@ -1,8 +1,10 @@
 """Files of labelled series: the .ts format of time series archives, and tables with a series a row."""
 
 import csv
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +51,21 @@ def read_series(path: PathLike) -> list[Series]:
     if not found:
         raise FileFormatError(f"file must hold a series at least; got none in {path}.")
     return found
+
+
+def series_of_cell(cell: Any) -> npt.NDArray[np.float64]:
+    """Return a series from a cell of a table: a list of numbers, or of rows of them, or such a list as JSON.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        rows = json.loads(cell) if isinstance(cell, str) else cell
+        if isinstance(rows, list):
+            return np.array(rows, np.float64)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    raise ValueError(f"a {type(rows).__name__}")
 
 
 def _archive(path: Path) -> Iterator[Series]:

@@ -15,6 +15,7 @@ from seqclf.errors import FileFormatError
 from seqclf.files import PathLike, as_path
 from seqclf.reading.plain import is_missing
 from seqclf.reading.rows import DELIMITERS, Column, RowFile, find_column, import_parquet, kind_of_file
+from seqclf.reading.series import series_of_cell
 from seqclf.reading.text import lines_of, open_text
 
 __all__ = ["read_table"]
@@ -182,12 +183,18 @@ def _parquet_columns(path: Path, names: Sequence[str] | None) -> dict[str, Any]:
 
 @dataclass
 class Table:
-    """Two columns of a file, of sequences and of labels."""
+    """Two columns of a file, of sequences and of labels.
+
+    Attributes:
+        may_lack_label: Whether a label may be missing, as where a sequence may have several, or none.
+        numbers: Whether sequences are series: lists of numbers, or of rows of them, which stand in text as JSON.
+    """
 
     file: RowFile
     sequence: Column
     label: Column
-    may_lack_label: bool = False  # as where a sequence may have several labels, or none
+    may_lack_label: bool = False
+    numbers: bool = False
 
     def __post_init__(self) -> None:
         self.file.check_column("sequence", self.sequence)
@@ -199,7 +206,7 @@ class Table:
         for (value, kind), line in rows:
             wrong = self._why_wrong(value, kind)
             if wrong is None:
-                yield value, kind, line
+                yield series_of_cell(value) if self.numbers else value, kind, line
             elif "missing" in wrong and not self.file.skip_broken:
                 more = sum("missing" in (self._why_wrong(*values) or "") for values, _ in rows)
                 raise self.file.error(f"{wrong}; {more + 1} in all are missing", line)
@@ -209,7 +216,12 @@ class Table:
 
     def _why_wrong(self, value: Any, kind: Any) -> str | None:
         """Say what is wrong with a row, if anything."""
-        is_list = isinstance(value, list) and all(type(one) in {str, int} for one in value)
+        if self.numbers:
+            try:
+                series_of_cell(value)
+            except ValueError as error:
+                return f"{self.sequence!r} must be a list of numbers, or of rows of them; got {error!s:.80}"
+        is_list = self.numbers or (isinstance(value, list) and all(type(one) in {str, int} for one in value))
         if not (isinstance(value, str) or is_list):
             return f"{self.sequence!r} must be a string, or a list of strings or integers; got {value!r:.80}"
         if (is_missing(kind) or kind == "") and not self.may_lack_label:
