@@ -1,5 +1,6 @@
 """Events from one long table: gathered by what they belong to and sorted by time, from whatever holds the table."""
 
+import csv
 import datetime
 import json
 from collections import defaultdict
@@ -12,12 +13,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seqclf import RNNClassifier, SequenceDataset, load, predict
 from seqclf.cli import main
 from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
+from seqclf.inference.tables import predict_table
 from seqclf.reading import read_events
 
 TABLE: dict[str, list[Any]] = {
@@ -208,3 +211,45 @@ def test_options_at_odds_are_refused(options: list[str], message: str, tmp_path:
     table = str(write(tmp_path, ".csv"))
     assert main(["report", table, "--label", "left", *options]) == 2
     assert message in capsys.readouterr().err
+
+
+def write_csv(path: Path, rows: list[list[Any]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["who", "code", "amount", "left"], *rows])
+    return path
+
+
+ROWS = [[number // 3, f"00{number % 4}", number / 2, number // 3 % 2] for number in range(60)]
+
+
+def test_codes_and_labels_of_text_files_stay_text(tmp_path: Path) -> None:
+    table = write_csv(tmp_path / "events.csv", [*ROWS, [20, "0", 1.0, 1]])
+    data = SequenceDataset.from_events(table, by="who", label="left", fields={"code": "category", "amount": None})
+    assert data.classes == ("0", "1")
+    assert set(data.fields.fields[0].vocabulary.symbols) == {"000", "001", "002", "003", "0"}
+
+
+@pytest.mark.parametrize("from_frame", [False, True])
+def test_one_odd_value_leaves_the_other_categories_known(from_frame: bool, tmp_path: Path) -> None:
+    """Whether the codes that the model knows were text or numbers."""
+    fields: Any = {"code": "category", "amount": None}
+    odd = [list(row) for row in ROWS]
+    odd[0][1] = "odd"
+    columns = dict(zip(("who", "code", "amount", "left"), map(list, zip(*ROWS, strict=True)), strict=True))
+    columns["code"] = [int(code) for code in columns["code"]]
+    known: Any = columns if from_frame else write_csv(tmp_path / "known.csv", ROWS)
+    train = SequenceDataset.from_events(known, by="who", label="left", fields=fields)
+    same, other = (
+        SequenceDataset.from_events(
+            write_csv(tmp_path / name, rows), by="who", label="left", fields=train.fields, classes=train.classes
+        )
+        for name, rows in (("same.csv", ROWS), ("odd.csv", odd))
+    )
+    assert torch.equal(same.sequences.values, train.sequences.values)
+    assert torch.equal(same.labels, train.labels)
+    assert other.sequences.values[0, 0] == 1  # unknown
+    assert torch.equal(other.sequences.values[1:], train.sequences.values[1:])
+    model = RNNClassifier.for_dataset(train, seed=0)
+    predict_table(model, tmp_path / "odd.csv", tmp_path / "answers.csv", by="who", progress=False)
+    with (tmp_path / "answers.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["label"] for row in csv.DictReader(file)] == [str(label) for label in predict(model, other)]

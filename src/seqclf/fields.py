@@ -138,6 +138,8 @@ class Fields:
                     "or keep it with allow_missing=True in the dataset."
                 )
             values = [MISSING if value is None else value for value in values]
+        if not text_fields(Fields((field,))):  # numbers, which a text file may have beside what is none
+            values = [_number_of(value) if isinstance(value, str) else value for value in values]
         return field.vocabulary.to_plain_ids(_hashable(values, field.name, table))
 
     def to_dict(self) -> list[dict[str, Any]]:
@@ -172,6 +174,13 @@ class Fields:
         return f"Fields({', '.join(map(str, self.fields))})"
 
 
+def _number_of(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def check_fields(fields: Any) -> tuple[list[str] | None, Mapping[str, FieldKind], Fields | None]:
     """Return the names of fields that are wanted, what is said of their kinds, and fields that are settled.
 
@@ -198,6 +207,17 @@ def check_fields(fields: Any) -> tuple[list[str] | None, Mapping[str, FieldKind]
             f"fields must be distinct names, or a mapping from names to 'category' or 'number'; got {fields!r:.80}."
         )
     return names, {}, None
+
+
+def text_fields(fields: Any) -> set[str]:
+    """Return the names of those of some fields, as `check_fields` takes them, whose values stay text in text files."""
+    if isinstance(fields, Fields):
+        return {
+            field.name
+            for field in fields.fields
+            if field.vocabulary is not None and any(isinstance(symbol, str) for symbol in field.vocabulary.symbols)
+        }
+    return {str(name) for name, kind in fields.items() if kind == "category"} if isinstance(fields, Mapping) else set()
 
 
 def find_fields(table: Table, kinds: Mapping[str, FieldKind], *, allow_missing: bool = False) -> Fields:

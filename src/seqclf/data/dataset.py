@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -25,7 +26,7 @@ from seqclf.data.report import DataReport, build_report
 from seqclf.data.split import ALL, check_size, choose_groups
 from seqclf.data.store import StoreWriter, open_store
 from seqclf.errors import InvalidArgumentError, InvalidDataError
-from seqclf.fields import Fields, check_fields
+from seqclf.fields import Fields, check_fields, text_fields
 from seqclf.files import PathLike
 from seqclf.reading.columns import as_list, refuse_unordered
 from seqclf.reading.events import GAP, read_events
@@ -246,7 +247,8 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             order: The column of numbers or times by which the events of a sequence are sorted. Where it holds times,
                 each record gets a field `"gap"`: the logarithm of 1 and the seconds since the event before.
             fields: The columns that make up a record, as for `from_sequences`; None takes all others. Test data take
-                the `fields` of the training data.
+                the `fields` of the training data. In CSV and TSV files a `"category"` stays text, so that `007` is not
+                `7`; what is not said is a number where all values are.
             context: Columns of facts that are the same for all events of a sequence.
             context_fields: As for `from_sequences`.
             classes: As for `from_sequences`.
@@ -269,13 +271,15 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             SequenceDataset(2 sequences, 2 classes, lengths 2-2, amount (number), shop (2 categories), gap (number))
         """
         names, _, _ = check_fields(fields)
-        events = read_events(table, by=by, order=order, fields=names, context=context, label=label)
+        texts = text_fields(fields) | text_fields(context_fields)
+        events = read_events(table, by=by, order=order, fields=names, context=context, label=label, texts=texts)
         if isinstance(fields, Mapping) and GAP not in fields and GAP in events.sequences[0].columns:
             fields = {**fields, GAP: "number"}
         assert events.labels is not None
+        known = {str(label): label for label in classes or ()} if isinstance(table, str | os.PathLike) else {}
         return cls.from_sequences(
             events.sequences,
-            events.labels,
+            [known.get(label, label) if isinstance(label, str) else label for label in events.labels],
             fields=fields,
             context=events.context,
             context_fields=context_fields,

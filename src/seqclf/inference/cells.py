@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from seqclf.errors import InvalidDataError
-from seqclf.fields import Field
 from seqclf.models.classifier import RNNClassifier
 from seqclf.reading.series import series_of_cell
 
@@ -53,21 +52,6 @@ def _read_numbers(rows: list[Any], index: int) -> Any:
         ) from None
 
 
-def read_facts(field: Field, cells: Sequence[Any]) -> list[Any]:
-    """Return facts about sequences from a column of a table, in which text files have strings alone.
-
-    Args:
-        field: What it holds. Categories that the model knows as numbers, and all numbers, are read from strings.
-        cells: The values; an empty string is a missing one.
-    """
-    values = [None if isinstance(cell, str) and not cell.strip() else cell for cell in cells]
-    if field.vocabulary is None or any(isinstance(symbol, str) for symbol in field.vocabulary.symbols):
-        return values  # numbers are read by whoever encodes them
-    return [_as_number(value) if isinstance(value, str) else value for value in values]
-
-
-def _as_number(text: str) -> Any:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+def read_facts(cells: Sequence[Any]) -> list[Any]:
+    """Return facts about sequences from a column of a table, in which an empty string is a missing value."""
+    return [None if isinstance(cell, str) and not cell.strip() else cell for cell in cells]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seqclf.errors import InvalidArgumentError, InvalidDataError
+from seqclf.fields import text_fields
 from seqclf.inference.cells import read_cells, read_facts
 from seqclf.inference.predict import check_encodes
 from seqclf.models.classifier import RNNClassifier
@@ -100,7 +101,7 @@ class Source:
                 sequences = read_cells(self.model, rows.column(str(self.sequence)))
             context = None
             if facts is not None:
-                context = {field.name: read_facts(field, rows.column(field.name)) for field in facts.fields}
+                context = {field.name: read_facts(rows.column(field.name)) for field in facts.fields}
             yield Part(rows, sequences, context)
         self.file.warn_of_broken()
 
@@ -109,7 +110,10 @@ class Source:
         assert self.model.fields is not None  # as was checked
         facts = self.model.context_fields
         names = None if facts is None else facts.names
-        events = read_events(self.path, by=by, order=self.order, fields=self.model.fields.names, context=names)
+        texts = text_fields(self.model.fields) | text_fields(facts)
+        events = read_events(
+            self.path, by=by, order=self.order, fields=self.model.fields.names, context=names, texts=texts
+        )
         self.file.share = 1.0
         rows = Rows(self.path, [by], list(range(1, len(events) + 1)), [{by: key} for key in events.keys])
         return Part(rows, list(events.sequences), events.context, by)

@@ -1,7 +1,7 @@
 """Events: one long table with a row for each event, to sequences of records in the order of time."""
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ def read_events(
     fields: Sequence[str] | None = None,
     context: Sequence[str] | None = None,
     label: str | None = None,
+    texts: Collection[str] = (),
 ) -> Events:
     """Gather the events of each customer, patient or session from one long table.
 
@@ -67,6 +68,8 @@ def read_events(
         fields: The columns that make up a record; None takes all others.
         context: Columns of facts that are the same for all events of a sequence.
         label: The column of the label, likewise.
+        texts: Columns that stay text in CSV and TSV files, as `by` and `label` do: codes, of which `007` is not `7`.
+            Others become numbers where all their values are such.
 
     Raises:
         InvalidDataError: A column is missing, or not one value for each sequence where that is wanted, or times or keys
@@ -82,7 +85,7 @@ def read_events(
     """
     given = [name for name in (by, order, label) if name is not None]
     wanted = None if fields is None else [*given, *(name for name in fields if name != GAP), *(context or ())]
-    columns = _columns_of(table, wanted, by)
+    columns = _columns_of(table, wanted, {by, label, *texts})
     for name in (*given, *(context or ()), *(fields or ())):
         if name not in columns and name != GAP:
             raise InvalidDataError(
@@ -111,9 +114,9 @@ def read_events(
     return Events(keys, sequences, facts, labels)
 
 
-def _columns_of(table: Any, names: Sequence[str] | None, key: str) -> dict[str, Column]:
+def _columns_of(table: Any, names: Sequence[str] | None, texts: Collection[str | None]) -> dict[str, Column]:
     if isinstance(table, str | Path):
-        return read_columns(as_path(table), names, texts=(key,))
+        return read_columns(as_path(table), names, texts=texts)
     if isinstance(table, Mapping):
         known: Iterable[Any] = table
     elif hasattr(table, "column_names") or hasattr(table, "columns"):

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -78,7 +78,7 @@ def read_table(
     return ((value, kind) for value, kind, _ in table.rows())
 
 
-def read_columns(path: Path, names: Sequence[str] | None, *, texts: Sequence[str] = ()) -> dict[str, Any]:
+def read_columns(path: Path, names: Sequence[str] | None, *, texts: Collection[str | None] = ()) -> dict[str, Any]:
     """Read whole columns of a table; those of text files become numbers where all values are such, else strings.
 
     Args:
