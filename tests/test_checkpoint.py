@@ -254,7 +254,7 @@ def test_a_folder_in_use_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_bad_arguments(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgumentError, match="resume must come with checkpoint"):
+    with pytest.raises(InvalidArgumentError, match="resume=True needs checkpoint=FOLDER"):
         train(None, resume=True)
     with pytest.raises(InvalidArgumentError, match=r"every_seconds must be a finite number above 0; got 0"):
         Checkpoint(tmp_path, every_seconds=0)

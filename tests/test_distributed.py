@@ -14,7 +14,7 @@ import torch
 
 from seqclf.errors import TrainingError
 from seqclf.training import distributed
-from seqclf.training.distributed import Group, Signals
+from seqclf.training.distributed import Group, StepActions
 from seqclf.training.objective import Objective
 
 PLAIN: dict[str, Any] = {"model": {"cell": "gru"}, "epochs": 8, "batch_size": 16}  # 56 updates
@@ -138,7 +138,7 @@ def test_a_share_that_counts_wrongly_would_be_noticed(monkeypatch: pytest.Monkey
 def test_alone_nothing_is_done() -> None:
     group = Group(torch.device("cpu"))
     assert (group.rank, group.count) == (0, 1)
-    assert group.sum_gradients([], 1.0, Signals(write=True)) == Signals(write=True)
+    assert group.sum_gradients([], 1.0, StepActions(write=True)) == StepActions(write=True)
     assert group.any(True)
     assert distributed.process_rank() == 0
 

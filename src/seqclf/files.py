@@ -95,7 +95,7 @@ def as_path(path: Any) -> Path:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Let the names in a folder outlast a power cut too, where the system can say so."""
+    """Flush the folder's entry to disk, where the system can."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

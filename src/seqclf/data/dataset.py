@@ -20,7 +20,7 @@ from seqclf.checks import check_choice, check_seed
 from seqclf.choices import TokenizerName
 from seqclf.data.batch import Batch
 from seqclf.data.duplicates import Groups, duplicate_groups, join_groups, members
-from seqclf.data.encode import Means, add_context, cut_padding, encode
+from seqclf.data.encode import EncodingOptions, add_context, cut_padding, encode
 from seqclf.data.ragged import Indices, Ragged
 from seqclf.data.report import DataReport, build_report
 from seqclf.data.split import ALL, check_size, choose_groups
@@ -216,7 +216,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             read = cut_padding(read)
         store, vocabulary, known = encode(
             read,
-            Means(vocabulary, tokenizer, known, kinds),
+            EncodingOptions(vocabulary, tokenizer, known, kinds),
             allow_empty=allow_empty,
             allow_missing=allow_missing,
         )

@@ -18,7 +18,7 @@ from seqclf.reading.tokenizers import as_tokenizer
 from seqclf.vocabulary import Vocabulary, check_is_vocabulary, split_texts
 
 
-class Means(NamedTuple):
+class EncodingOptions(NamedTuple):
     """What encodes sequences: what is known of them before, or how to find it out.
 
     Attributes:
@@ -35,7 +35,7 @@ class Means(NamedTuple):
 
 
 def encode(
-    read: Sequences, means: Means, *, allow_empty: bool, allow_missing: bool
+    read: Sequences, options: EncodingOptions, *, allow_empty: bool, allow_missing: bool
 ) -> tuple[Ragged, Vocabulary | None, Fields | None]:
     """Encode plain sequences by what is known, or by what they tell; return the store, vocabulary and fields.
 
@@ -43,7 +43,7 @@ def encode(
         InvalidDataError: A sequence cannot be encoded; the message says which.
         InvalidArgumentError: What is known is about another kind of sequences.
     """
-    vocabulary, tokenizer, fields, kinds = means
+    vocabulary, tokenizer, fields, kinds = options
     if vocabulary is not None and tokenizer is not None:
         raise InvalidArgumentError(
             f"tokenizer must be None beside a vocabulary, which has its own; got {tokenizer!r:.80}. Leave it out."

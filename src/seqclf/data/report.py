@@ -1,4 +1,4 @@
-"""DataReport: what is to be known of a dataset before any figure measured on it is believed."""
+"""DataReport: duplicates, ambiguity, balance, lengths and leakage of a dataset."""
 
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass

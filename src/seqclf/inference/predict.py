@@ -413,7 +413,7 @@ def check_is_dataset(name: str, dataset: Any) -> None:
         )
 
 
-def admit(name: str, model: RNNClassifier, dataset: SequenceDataset) -> SequenceDataset:
+def validate_dataset(name: str, model: RNNClassifier, dataset: SequenceDataset) -> SequenceDataset:
     """Return the labelled sequences that `model` trains on or is measured on; raise where they do not fit it."""
     check_is_model("model", model)
     check_is_dataset(name, dataset)
@@ -425,11 +425,11 @@ def admit(name: str, model: RNNClassifier, dataset: SequenceDataset) -> Sequence
     return admitted
 
 
-def admit_for_each(name: str, models: Sequence[RNNClassifier], dataset: SequenceDataset) -> SequenceDataset:
+def validate_for_each(name: str, models: Sequence[RNNClassifier], dataset: SequenceDataset) -> SequenceDataset:
     """Return the labelled sequences that one model, or several, are measured on; raise where they do not fit them."""
-    admitted = admit(name, models[0], dataset)
+    admitted = validate_dataset(name, models[0], dataset)
     for place, model in enumerate(models[1:], start=1):
-        _for_one_of_several(place, admit, name, model, admitted)
+        _for_one_of_several(place, validate_dataset, name, model, admitted)
     return admitted
 
 

@@ -49,10 +49,10 @@ from seqclf.models.options import (
     SymbolDropout,
     check_classes,
     check_model_fields,
+    check_option_conflicts,
     check_pooling,
     check_symbol_dropout,
     check_vocabulary,
-    refuse_odds,
 )
 from seqclf.models.pooling import LastPooling, build_pooling, native_poolings, zero_padding
 from seqclf.models.pretrained import Pretrained, read_embeddings
@@ -127,7 +127,7 @@ class RNNClassifier(nn.Module):
         truncate_steps: The most steps that gradients flow back through, for long sequences: states are carried from one
             window of so many steps to the next, from each direction's own start, but no gradient is. Logits stay the
             same. None lets gradients flow to the start.
-        standardize: Whether to take off the mean of each feature and divide by its standard deviation. `for_dataset`
+        standardize: Whether to subtract the mean of each feature and divide by its standard deviation. `for_dataset`
             measures both on the training data; they are kept with the model. For float sequences.
         missing: What to do with missing values, NaN, in float sequences: `"error"` refuses them; `"mean"` puts the
             feature's training mean; `"forward"` its last known value, and the mean before there is one; `"indicator"`
@@ -233,7 +233,7 @@ class RNNClassifier(nn.Module):
         self.ngram_min_freq = check_int("ngram_min_freq", ngram_min_freq)
         self.ngram_dropout = check_probability("ngram_dropout", ngram_dropout)
         self.num_ngrams = check_int("num_ngrams", num_ngrams, minimum=0)
-        refuse_odds(vars(self))
+        check_option_conflicts(vars(self))
         self.multi_label = bool(multi_label)
         self.register_buffer(
             "thresholds", torch.full((self.num_classes,), 0.5, dtype=torch.float64) if self.multi_label else None

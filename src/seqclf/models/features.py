@@ -22,7 +22,7 @@ class Features(nn.Module):
 
     Args:
         input_size: The number of features F of a step.
-        standardize: Whether to take off the mean and divide by the standard deviation of each feature.
+        standardize: Whether to subtract the mean and divide by the standard deviation of each feature.
         missing: What to do with NaN: `"mean"` is the feature's training mean; `"forward"` is its last known value in
             the same sequence, and the mean before there is one; `"indicator"` is the mean, and F more features tell
             with 1 what was missing and with 0 what was not; `"error"` lets nothing of the kind come so far.

@@ -1,4 +1,4 @@
-"""The options of a model: which there are, and which are at odds with each other."""
+"""The options of a model, and which of them conflict."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, get_args
@@ -46,8 +46,8 @@ class ModelOptions(TypedDict, total=False):
     seed: int | None
 
 
-def refuse_odds(options: Mapping[str, Any]) -> None:
-    """Raise where options are at odds with the kind of sequence or of cell."""
+def check_option_conflicts(options: Mapping[str, Any]) -> None:
+    """Raise if options conflict with the kind of sequence or of cell."""
     has_features = options["input_size"] is not None
     for_symbols = [
         ("symbol_dropout", 0, "Use input_dropout."),

@@ -22,7 +22,7 @@ def plot_confusion(result: Evaluation, *, title: str = "") -> "Figure":
 
     Args:
         result: What `evaluate` returned.
-        title: What stands above; by default accuracy and macro-F1.
+        title: The figure's title; by default accuracy and macro-F1.
 
     Returns:
         A matplotlib figure; `figure.savefig(path)` writes it.
@@ -68,7 +68,7 @@ def plot_calibration(result: Evaluation | Mapping[Any, Evaluation], *, bins: int
     Args:
         result: What `evaluate` returned; or several results by name, such as those before and after `calibrate`.
         bins: How many bins of equal width the confidences are put into.
-        title: What stands above.
+        title: The figure's title.
 
     Returns:
         A matplotlib figure; `figure.savefig(path)` writes it.

@@ -12,7 +12,7 @@ from seqclf.data.baseline import can_fit
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError
 from seqclf.files import PathLike, as_path, write_atomically
-from seqclf.inference.predict import admit
+from seqclf.inference.predict import validate_dataset
 from seqclf.models.classifier import RNNClassifier
 from seqclf.report_page.data import data_section
 from seqclf.report_page.examples import mistakes_section
@@ -92,7 +92,7 @@ def write_report(
         (True, 32)
     """
     check_report_path(path)
-    known_train, known_test = admit("train", model, train), admit("test", model, test)
+    known_train, known_test = validate_dataset("train", model, train), validate_dataset("test", model, test)
     _check(history, title, mistakes, result, known_test)
     why_not = "it was not asked for." if not linear else "" if can_fit() else _NO_SKLEARN
     if result is None:

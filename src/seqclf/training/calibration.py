@@ -14,7 +14,7 @@ from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError
 from seqclf.inference.average import Models, models_of
 from seqclf.inference.logits import compute_logits
-from seqclf.inference.predict import admit_for_each, predict_proba
+from seqclf.inference.predict import predict_proba, validate_for_each
 from seqclf.models.classifier import RNNClassifier
 from seqclf.reading.columns import as_mapping, as_numbers
 
@@ -74,7 +74,7 @@ def calibrate(model: Models, validation_data: SequenceDataset, *, batch_size: in
     models = models_of(model)
     if len({id(one) for one in models}) < len(models):
         raise InvalidArgumentError("models must be distinct to be calibrated in place; got one of them twice.")
-    validation_data = admit_for_each("validation_data", models, validation_data)
+    validation_data = validate_for_each("validation_data", models, validation_data)
     logits = [torch.from_numpy(compute_logits(one, validation_data.sequences, batch_size)).double() for one in models]
     temperature = _best_temperature(torch.stack(logits), validation_data)
     for one in models:

@@ -36,7 +36,7 @@ def process_rank() -> int:
     return int(os.environ.get("RANK", "0")) if is_launched() else 0
 
 
-class Signals(NamedTuple):
+class StepActions(NamedTuple):
     """What should happen after an update.
 
     Attributes:
@@ -83,26 +83,26 @@ class Group:
                 dist.all_reduce(tensor)
         return tensor
 
-    def sum_gradients(self, parameters: Sequence[nn.Parameter], part: float, signals: Signals) -> Signals:
-        """Make each gradient the sum of all processes', each times its part; return the signals that any has given.
+    def sum_gradients(self, parameters: Sequence[nn.Parameter], part: float, actions: StepActions) -> StepActions:
+        """Make each gradient the sum of all processes', each times its part; return the actions that any has given.
 
         Args:
             parameters: The parameters, in the same order in all processes.
             part: The part of the batch that this process's share counts for.
-            signals: What this process has to say.
+            actions: What this process has to say.
         """
         if self.count == 1:
-            return signals
+            return actions
         held = [parameter for parameter in parameters if parameter.requires_grad]
         gradients = [torch.zeros_like(one) if one.grad is None else one.grad * part for one in held]
-        flags = gradients[0].new_tensor([signals.write, signals.stop])
+        flags = gradients[0].new_tensor([actions.write, actions.stop])
         flat = self.sum(torch.cat([*(gradient.reshape(-1) for gradient in gradients), flags]))
         start = 0
         for parameter, gradient in zip(held, gradients, strict=True):
             parameter.grad = flat[start : start + gradient.numel()].view_as(gradient)
             start += gradient.numel()
         write, stop = (flat[-2:] > 0).tolist()
-        return Signals(write, stop)
+        return StepActions(write, stop)
 
     def copy_from_first(self, module: nn.Module) -> None:
         """Give a module in all processes the weights that it has in the first."""

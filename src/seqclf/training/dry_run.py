@@ -17,7 +17,7 @@ def try_largest_batch(
     train: SequenceDataset,
     sampler: BucketBatchSampler,
     steps: Steps,
-    places: Tensor | None = None,
+    original_indices: Tensor | None = None,
 ) -> None:
     """Compute the gradients of the largest batch that the sampler could make; nothing is kept of them.
 
@@ -25,7 +25,7 @@ def try_largest_batch(
         train: The training data.
         sampler: Their batches.
         steps: What computes the gradients of a batch.
-        places: Where the sequences stand in what the user gave, where some of that are left out.
+        original_indices: Where the sequences stand in what the user gave, where some of that are left out.
 
     Raises:
         TrainingError: Memory does not suffice; the message says what `max_tokens` would do.
@@ -40,7 +40,7 @@ def try_largest_batch(
     with Draws(sampler.seed):
         while not _fits(indices[:count], steps, sampler.seed):
             if count == 1:
-                place = indices[0] if places is None else int(places[indices[0]])
+                place = indices[0] if original_indices is None else int(original_indices[indices[0]])
                 raise TrainingError(
                     f"memory must hold the longest sequence at least; it did not hold that of {longest} steps "
                     f"(sequence {place}). Cut long sequences, make the model smaller, or pass truncate_steps."

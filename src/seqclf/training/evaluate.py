@@ -14,7 +14,7 @@ from seqclf.data.dataset import SequenceDataset
 from seqclf.data.duplicates import join_groups
 from seqclf.inference.average import Models, mean_probabilities, mean_thresholds, models_of, run_models
 from seqclf.inference.logits import run_batches
-from seqclf.inference.predict import admit, admit_for_each, predict_proba
+from seqclf.inference.predict import predict_proba, validate_dataset, validate_for_each
 from seqclf.models.classifier import RNNClassifier
 from seqclf.reading.labels import read_groups
 from seqclf.training.distributed import Group
@@ -66,7 +66,7 @@ def evaluate(
         (3, 0.667, True)
     """
     given, models = dataset, models_of(model)
-    dataset = admit_for_each("dataset", models, dataset)
+    dataset = validate_for_each("dataset", models, dataset)
     check_int("batch_size", batch_size)
     if groups is not None:
         own = read_groups(groups, len(given))
@@ -185,7 +185,7 @@ def evaluate_together(model: RNNClassifier, dataset: SequenceDataset, group: Gro
     """Measure `model` as `evaluate` does, each process a share of the sequences; all get the whole result."""
     if group.count == 1 or dataset.multi_label:  # whose answers are too many to be worth handing round
         return evaluate(model, dataset)
-    dataset = admit("dataset", model, dataset)
+    dataset = validate_dataset("dataset", model, dataset)
     own = torch.arange(group.rank, len(dataset), group.count)
     losses, predictions, confidences = (
         torch.zeros(len(dataset), dtype=dtype) for dtype in (torch.float64, torch.int64, torch.float64)

@@ -24,7 +24,9 @@ def check_weights(model: nn.Module) -> None:
             )
 
 
-def refuse_update(model: nn.Module, logits: Tensor, indices: list[int], epoch: int, update: int) -> TrainingError:
+def nonfinite_update_error(
+    model: nn.Module, logits: Tensor, indices: list[int], epoch: int, update: int
+) -> TrainingError:
     """Return the error for an update that must not be made, as its gradients are not finite.
 
     Args:

@@ -18,7 +18,7 @@ from seqclf.defaults import Auto
 from seqclf.errors import InvalidArgumentError
 from seqclf.files import PathLike
 from seqclf.forks import leave_lost_threads
-from seqclf.inference.predict import admit, check_is_dataset
+from seqclf.inference.predict import check_is_dataset, validate_dataset
 from seqclf.models.classifier import RNNClassifier, check_is_model
 from seqclf.modes import in_usual_modes
 from seqclf.progress import say
@@ -181,9 +181,9 @@ def fit(
     check_seed("seed", seed)
     if scheduler_interval is not None:
         check_choice("scheduler_interval", scheduler_interval, ("epoch", "step"))
-    train, own_weights, places = _admit_train(model, train, sample_weight)
+    train, own_weights, original_indices = _admit_train(model, train, sample_weight)
     if validation_data is not None:
-        validation_data = admit("validation_data", model, validation_data)
+        validation_data = validate_dataset("validation_data", model, validation_data)
     check_weights(model)
     weights = class_weights(class_weight, train)
     parts = BucketBatchSampler(train.sequences.sizes, batch_size, max_tokens=max_tokens, seed=seed)
@@ -218,7 +218,7 @@ def fit(
         clip_grad_norm=config.clip_grad_norm,
         parts=parts,
         accumulate=accumulate,
-        places=places,
+        original_indices=original_indices,
     )
     if config.schedule is not None:
         scheduler, scheduler_interval = make_scheduler(config.schedule, config.updates, config.warmup), "step"
@@ -240,7 +240,7 @@ def fit(
         run.trainer.group.barrier()  # nobody may write while another still looks for checkpoints
         if dry_run:
             run.try_largest_batch()
-        return run.go(config.epochs, interruption)
+        return run.train_epochs(config.epochs, interruption)
 
 
 def _join(parts: BucketBatchSampler, count: int) -> BucketBatchSampler:
@@ -282,25 +282,29 @@ def _admit_train(
     check_is_dataset("train", train)
     weights = sample_weights(sample_weight, train)
     if weights is None and model.empty != "skip":
-        return admit("train", model, train), None, None
+        return validate_dataset("train", model, train), None, None
     counts = torch.ones(len(train), dtype=torch.bool)
     if weights is not None:
         counts &= weights >= torch.finfo(model.head.weight.dtype).tiny
     if model.empty == "skip":
         counts &= train.sequences.sizes > 0
-    places = torch.nonzero(counts)[:, 0]
-    if len(places) == len(train):
-        return admit("train", model, train), weights, None
-    return admit("train", model, train.subset(places)), None if weights is None else weights[places], places
+    original_indices = torch.nonzero(counts)[:, 0]
+    if len(original_indices) == len(train):
+        return validate_dataset("train", model, train), weights, None
+    return (
+        validate_dataset("train", model, train.subset(original_indices)),
+        None if weights is None else weights[original_indices],
+        original_indices,
+    )
 
 
 def _open_checkpoints(checkpoint: PathLike | Checkpoint | None, resume: bool, run: Run) -> Checkpoints | None:
     if checkpoint is None:
         if resume:
-            raise InvalidArgumentError("resume must come with checkpoint, the folder to go on from; got None there.")
+            raise InvalidArgumentError("resume=True needs checkpoint=FOLDER, the folder to go on from; got None.")
         return None
     settings = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
-    return Checkpoints(settings, run.about(), writes=run.trainer.group.rank == 0)
+    return Checkpoints(settings, run.identity(), writes=run.trainer.group.rank == 0)
 
 
 def _check_early_stopping(
@@ -315,7 +319,7 @@ def _check_early_stopping(
         known += [f"val_{name}" for name in ("loss", "accuracy", *measures.names)]
     may_be_added = validation_data is not None and any(defines(one, "on_validation") for one in callbacks)
     watched = [rule.monitor] if rule is not None else []
-    watched += [callback.monitor for callback in callbacks if hasattr(callback, "monitor")]
+    watched += [getattr(callback, "monitor") for callback in callbacks if hasattr(callback, "monitor")]
     for monitor in watched:
         check_monitor(monitor, known, may_be_added=may_be_added)
     return rule

@@ -14,7 +14,7 @@ from seqclf.models.classifier import OPTIONS, RNNClassifier
 from seqclf.reading.sequences import warn
 from seqclf.seeding import Draws
 from seqclf.training.config import TrainingConfig
-from seqclf.training.distributed import Signals
+from seqclf.training.distributed import StepActions
 from seqclf.training.dry_run import try_largest_batch
 from seqclf.training.history import History
 from seqclf.training.hooks import Callback, FitState, defines, stateful
@@ -59,7 +59,7 @@ class Run:
         """The model."""
         return self.trainer.model
 
-    def go(self, epochs: int, interruption: Interruption) -> History:
+    def train_epochs(self, epochs: int, interruption: Interruption) -> History:
         """Train up to so many epochs, and return what was measured."""
         self.history.config = self.config.to_dict() | self._further_options()
         self.trainer.group.copy_from_first(self.model)
@@ -70,7 +70,7 @@ class Run:
             try:
                 self._call("on_fit_start", state)
                 while self.epoch < epochs and self.history.stopped_by == "epochs":
-                    self._go_through_epoch(state, interruption)
+                    self._run_epoch(state, interruption)
             except BaseException as error:
                 state.error = error
                 raise
@@ -78,25 +78,25 @@ class Run:
                 self._warn_of_no_gain()
         return self.history
 
-    def _go_through_epoch(self, state: FitState, interruption: Interruption) -> None:
+    def _run_epoch(self, state: FitState, interruption: Interruption) -> None:
         """Make the updates of an epoch, measure it, and give out the state when that is due."""
         state.epoch, state.measures, state.validation = self.epoch, {}, None
         self.sampler.set_epoch(self.epoch)
-        left = (state.epochs - self.epoch) * len(self.sampler) - self.trainer.so_far.updates
+        left = (state.epochs - self.epoch) * len(self.sampler) - self.trainer.epoch_totals.updates
         state.total_updates = state.update + left
         watchers, keepers = (
             [one for one in self.callbacks if defines(one, name)] for name in ("on_update", "on_state")
         )
 
-        def wishes(updates: int) -> Signals:
+        def requested_actions(updates: int) -> StepActions:
             is_due = any(keeper.wants_state(updates) for keeper in keepers)
-            return Signals(is_due or interruption.requested, interruption.requested)
+            return StepActions(is_due or interruption.requested, interruption.requested)
 
-        def after_update(signals: Signals) -> None:
+        def after_update(actions: StepActions) -> None:
             state.update += 1
             for watcher in watchers:
                 watcher.on_update(state)
-            if signals.write:
+            if actions.write:
                 give_out()
 
         def give_out() -> None:
@@ -105,7 +105,7 @@ class Run:
                 keeper.on_state(state, snapshot)
 
         self._call("on_epoch_start", state)
-        measures = self.trainer.run_epoch(self.train, self.sampler, self.epoch, wishes, after_update)
+        measures = self.trainer.run_epoch(self.train, self.sampler, self.epoch, requested_actions, after_update)
         if measures is not None:
             self._end_epoch(state, measures)
             give_out()
@@ -144,12 +144,12 @@ class Run:
         """See whether memory holds the largest batch."""
         self.model.train()
         steps = make_steps(self.model, self.trainer.objective, self.train)
-        try_largest_batch(self.train, self.trainer.parts, steps, self.trainer.places)
+        try_largest_batch(self.train, self.trainer.parts, steps, self.trainer.original_indices)
 
     @property
     def updates(self) -> int:
         """How many updates were made, all epochs together."""
-        return int(sum(self.history.measures.get("steps", []))) + self.trainer.so_far.updates
+        return int(sum(self.history.measures.get("steps", []))) + self.trainer.epoch_totals.updates
 
     def _end_epoch(self, state: FitState, measures: dict[str, float]) -> None:
         """Measure what an epoch has come to, and see whether it was the last."""
@@ -165,7 +165,7 @@ class Run:
             self.history.stopped_by = "callback"
         self.epoch += 1
 
-    def about(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """Return what this run is of, by name, as values ready for JSON: runs in which it differs are others."""
         trainer, sampler, scheduler = self.trainer, self.sampler, self.trainer.scheduler
         groups = [_plain(group) for group in trainer.optimizer.param_groups]
@@ -179,7 +179,7 @@ class Run:
             "batch_size": sampler.batch_size,
             "max_tokens": sampler.max_tokens,
             "seed": sampler.seed,
-            "schedule": self._about_schedule(),
+            "schedule": self._identify_schedule(),
             "scheduler": scheduler and [type(scheduler).__name__, trainer.interval, _plain(scheduler.state_dict())],
             "optimizer": [type(trainer.optimizer).__name__, groups],
             "clip_grad_norm": trainer.clip_grad_norm,
@@ -192,7 +192,7 @@ class Run:
             "callbacks": [type(callback).__name__ for callback in stateful(self.callbacks)],
         }
 
-    def _about_schedule(self) -> list[Any] | None:
+    def _identify_schedule(self) -> list[Any] | None:
         """Return what decides the learning rates; a constant one does not go by the number of updates."""
         config = self.config
         is_constant = config.schedule in {None, "constant"} and not config.warmup

@@ -106,7 +106,7 @@ class AutogradSteps:
 
 
 @dataclass(frozen=True, eq=False)
-class _Made:
+class _TorchInputs:
     """What torch has made for the kernels to read, and what they give back.
 
     Attributes:
@@ -191,16 +191,16 @@ class NativeSteps:
                 weight.grad = gradient if weight.requires_grad else None
         return logits
 
-    def _read(self, indices: IndexArray) -> "_Made | None":
+    def _read(self, indices: IndexArray) -> "_TorchInputs | None":
         """Point to the sequences of a batch: where they lie, or, with features, prepared."""
         starts, lengths = self._starts[indices], self._lengths[indices]
         check_size(lengths)
-        made: _Made | None = None
+        made: _TorchInputs | None = None
         if self.model.features is not None:
             chosen = self._store.select(indices)
             prepared = self.model.features.prepare(chosen.values, chosen.lengths, self.model.head.weight.dtype)
             values, starts = as_values(prepared), lengths.cumsum() - lengths
-            made = _Made(prepared, values, torch.empty_like(values) if prepared.requires_grad else None)
+            made = _TorchInputs(prepared, values, torch.empty_like(values) if prepared.requires_grad else None)
             self._batch.values = values.data_ptr()
             self._objective.d_inputs = None if made.gradient is None else made.gradient.data_ptr()
         self._batch.count = len(indices)
@@ -208,14 +208,14 @@ class NativeSteps:
         self._places = starts, lengths  # while the kernels read
         return made
 
-    def _add(self, indices: IndexArray) -> "_Made | None":
+    def _add(self, indices: IndexArray) -> "_TorchInputs | None":
         """Point to what facts about the sequences of a batch add to their logits, and where its gradient goes."""
         if self.model.context_logits is None or self._context is None:
             return None
         added: Tensor = self.model.context_logits(self._context[torch.from_numpy(indices)])
         given, gradient = added.detach().contiguous(), torch.empty_like(added)
         self._objective.offset, self._objective.d_logits = given.data_ptr(), gradient.data_ptr()
-        return _Made(added, given, gradient)
+        return _TorchInputs(added, given, gradient)
 
     def _drop(self, data: StepData, seed: int, epoch: int) -> list[object]:
         """Point to the keys of a batch, where something is dropped."""

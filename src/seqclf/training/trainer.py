@@ -17,8 +17,8 @@ from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError, TrainingError
 from seqclf.models.classifier import RNNClassifier
 from seqclf.training.accumulate import AccumulatedSteps
-from seqclf.training.distributed import Group, Signals
-from seqclf.training.finite import refuse_update
+from seqclf.training.distributed import Group, StepActions
+from seqclf.training.finite import nonfinite_update_error
 from seqclf.training.objective import Objective
 from seqclf.training.steps import StepData, Steps, make_steps
 from seqclf.training.update import Updater
@@ -40,19 +40,21 @@ class Trainer:
         clip_grad_norm: float | None,
         parts: BucketBatchSampler,
         accumulate: int,
-        places: Tensor | None = None,
+        original_indices: Tensor | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.parts, self.accumulate = parts, accumulate  # what is computed at once, and how many make an update
-        self.places = places  # where the sequences stand in what the user gave, where some of that are left out
+        self.original_indices = (
+            original_indices  # where the sequences stand in what the user gave, where some of that are left out
+        )
         self.objective = objective
         objective.to(model.head.weight)
         self.clip_grad_norm = clip_grad_norm
         self.scheduler: LRScheduler | None = None
         self.interval = "epoch"
         self.learning_rate = 0.0  # of the latest update
-        self.so_far = EpochSoFar(model.device)
+        self.epoch_totals = EpochTotals(model.device)
         held = (parameter for group in optimizer.param_groups for parameter in group["params"])
         self.parameters = list(dict.fromkeys([*model.parameters(), *held]))  # in the same order in all processes
         self.group = Group(model.device)
@@ -70,7 +72,7 @@ class Trainer:
             ) from error
         if getattr(self.scheduler, "optimizer", None) is not self.optimizer:
             raise InvalidArgumentError(
-                "scheduler must steer the optimizer that is given to fit; got one of another optimizer. "
+                "scheduler must belong to the optimizer that is given to fit; got one of another optimizer. "
                 "Pass both, or a callable that makes the scheduler from the optimizer."
             )
         self.interval = interval or ("step" if isinstance(self.scheduler, OneCycleLR | CyclicLR) else "epoch")
@@ -80,8 +82,8 @@ class Trainer:
         train: SequenceDataset,
         sampler: BucketBatchSampler,
         epoch: int,
-        wishes: Callable[[int], Signals],
-        after_update: Callable[[Signals], None],
+        requested_actions: Callable[[int], StepActions],
+        after_update: Callable[[StepActions], None],
     ) -> dict[str, float] | None:
         """Make one update for each batch that is left of an epoch, and return the measures of the epoch.
 
@@ -89,25 +91,25 @@ class Trainer:
             train: The data.
             sampler: Its batches.
             epoch: Which epoch it is.
-            wishes: Called before each update, with the number of updates that the epoch will have had after it; says
-                what this process wants to happen then.
+            requested_actions: Called before each update, with the number of updates that the epoch will have had after
+                it; says what this process wants to happen then.
             after_update: Called after each, with what any process has wanted. Where that was to stop, the epoch is
                 broken off, and None returned.
         """
         self.model.train()
-        so_far, steps = self.so_far, self.make_steps(train)
+        epoch_totals, steps = self.epoch_totals, self.make_steps(train)
         self.updater.look_again()
-        start = time.perf_counter() - so_far.seconds
+        start = time.perf_counter() - epoch_totals.seconds
         for data, part in self._shares(steps, train, sampler, epoch):
             logits = steps.compute_gradients(data, sampler.seed, epoch)
-            signals = self.group.sum_gradients(self.parameters, part, wishes(so_far.updates + 1))
+            actions = self.group.sum_gradients(self.parameters, part, requested_actions(epoch_totals.updates + 1))
             self._update(logits, data, epoch)
-            so_far.add(data, logits, time.perf_counter() - start, counts=part > 0)
-            after_update(signals)
-            if signals.stop:
+            epoch_totals.add(data, logits, time.perf_counter() - start, counts=part > 0)
+            after_update(actions)
+            if actions.stop:
                 return None
-        self.so_far = EpochSoFar(self.model.device)
-        loss, hits, padded_steps = so_far.totals(self.group).tolist()
+        self.epoch_totals = EpochTotals(self.model.device)
+        loss, hits, padded_steps = epoch_totals.totals(self.group).tolist()
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss must stay finite; got {loss / len(train)} in epoch {epoch + 1}. "
@@ -119,7 +121,7 @@ class Trainer:
             "accuracy": hits / len(train),
             "learning_rate": self.learning_rate,
             "seconds": time.perf_counter() - start,
-            "steps": float(so_far.updates),
+            "steps": float(epoch_totals.updates),
             "padding_waste": padded_steps / max(1, train.sequences.total),
         }
 
@@ -133,7 +135,7 @@ class Trainer:
         self, steps: Steps, train: SequenceDataset, sampler: BucketBatchSampler, epoch: int
     ) -> Iterator[tuple[StepData, float]]:
         """Yield this process's share of each batch that is left, and the part of the batch that it counts for."""
-        labels, group, skip = train.compact_labels, self.group, self.so_far.updates
+        labels, group, skip = train.compact_labels, self.group, self.epoch_totals.updates
         sampler.set_epoch(epoch)
         batches = steps.batches((group.share(indices) for indices in sampler.arrays()), skip)
         if group.count == 1:
@@ -151,8 +153,8 @@ class Trainer:
         """Change the weights by their gradients, if these are finite."""
         self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         if not self.updater.step():
-            indices = data.indices if self.places is None else self.places[data.indices].numpy()
-            raise refuse_update(self.model, logits, indices.tolist(), epoch, self.so_far.updates)
+            indices = data.indices if self.original_indices is None else self.original_indices[data.indices].numpy()
+            raise nonfinite_update_error(self.model, logits, indices.tolist(), epoch, self.epoch_totals.updates)
         if self.scheduler is not None and self.interval == "step":
             self.scheduler.step()
 
@@ -172,7 +174,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "learning_rate": self.learning_rate,
-            "so_far": self.so_far.state(self.group),
+            "epoch_totals": self.epoch_totals.state(self.group),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -182,10 +184,10 @@ class Trainer:
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.learning_rate = state["learning_rate"]
-        self.so_far.load_state(state["so_far"], self.group)
+        self.epoch_totals.load_state(state["epoch_totals"], self.group)
 
 
-class EpochSoFar:
+class EpochTotals:
     """What is known of an epoch that is under way: of its share, where several processes train.
 
     Attributes:
@@ -199,7 +201,7 @@ class EpochSoFar:
         self.updates = 0
         self.padded_steps = 0
         self.seconds = 0.0
-        self.sums = _Sums(device)
+        self.sums = _MetricSums(device)
 
     def add(self, data: StepData, logits: Tensor, seconds: float, *, counts: bool) -> None:
         """Count one update, and its batch if that counts; `seconds` are those of the whole epoch up to now."""
@@ -245,7 +247,7 @@ class EpochSoFar:
             self.sums.add(logits.to(device), labels.to(device))
 
 
-class _Sums:
+class _MetricSums:
     """The NLL and the hits of an epoch, measured many batches at a time: alone, each costs as much as a small step."""
 
     def __init__(self, device: torch.device) -> None:
