@@ -337,6 +337,7 @@ FIGURES = {
     "directions": draw_directions,
     "way": draw_way,
     "home": draw_home,
+    "speed": draw_speed,
 }
 
 
