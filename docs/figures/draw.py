@@ -10,7 +10,6 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from statistics import median
 from typing import Any
 from unittest import mock
 
@@ -27,7 +26,9 @@ from seqclf.datasets import load_names
 from seqclf.defaults import PLAIN
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent.parent))
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT))
+from benchmarks.summary import summarise  # noqa: E402
 from tests.printed import run_captured  # noqa: E402
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7f7f7f"  # of Okabe and Ito's palette
@@ -214,18 +215,12 @@ def changed_answers() -> dict[str, tuple[float, float]]:
     return {name: (100 * float((one > 0).double().mean()), float(one.max())) for name, one in found.items()}
 
 
-def training_speed(batch_size: int) -> dict[str, float]:
-    """Return how many names a second were trained on, by library, as the benchmarks found (benchmarks/results)."""
-    found = json.loads((HERE.parent.parent / "benchmarks" / "results" / "results.json").read_text(encoding="utf-8"))
-    (measured,) = (
-        one["peers"]
-        for one in found["measurements"]
-        if one["config"]["title"] == f"names, LSTM 128, batch {batch_size}, 2 threads"
-    )
-    return {
-        name: peer["ready"]["sequences"] / median(peer["tasks"]["train"]["seconds"][1:])
-        for name, peer in measured.items()
-    }
+def measured_training(batch_size: int) -> dict[str, Any]:
+    """Return the row of the benchmarks' tables (benchmarks/results) for training an LSTM of 128 on names."""
+    found = json.loads((ROOT / "benchmarks" / "results" / "results.json").read_text(encoding="utf-8"))
+    title = f"names, LSTM 128, batch {batch_size}, 2 threads"
+    (measured,) = (one for one in found["measurements"] if one["config"]["title"] == title)
+    return summarise(measured, "train")
 
 
 def draw_home() -> Figure:
@@ -240,8 +235,8 @@ def draw_home() -> Figure:
         told,
         "names whose answer changes in a batch of 32",
     )
-    speeds = training_speed(30)
-    speeds = {name: speeds[name] for name in ("lightning", "skorch", "hand-written", "seqclf")}
+    peers = measured_training(30)["peers"]
+    speeds = {name: peers[name]["rate"] for name in ("lightning", "skorch", "hand-written", "seqclf")}
     told = [f"{speed:,.0f}" for speed in speeds.values()]
     bars(below, speeds, told, "names a second in training, LSTM 128, batches of 30")
     return figure
@@ -268,9 +263,8 @@ def draw_speed() -> Figure:
     figure = Figure(figsize=(7, 3), layout="constrained")
     axes = figure.subplots()
     sizes = (1, 10, 30, 64, 256, 1024)
-    speeds = [training_speed(size) for size in sizes]
     for place, (name, colour) in enumerate({"hand-written": GREY, "skorch": ORANGE, "lightning": GREEN}.items()):
-        ratios = [speed["seqclf"] / speed[name] for speed in speeds]
+        ratios = [measured_training(size)["ratios"][name] for size in sizes]
         drawn = axes.bar(
             [row + 0.26 * (place - 1) for row in range(len(sizes))], ratios, 0.24, color=colour, label=name
         )
