@@ -65,7 +65,9 @@ def find_by_last_name(app, env, node, contnode):
     found = {
         full: entry
         for full, entry in env.get_domain("py").objects.items()
-        if not entry.aliased and (full == target or full.endswith(f".{target}"))
+        if not entry.aliased
+        and entry.objtype not in {"attribute", "property"}  # most such words are the arguments of a function
+        and (full == target or full.endswith(f".{target}"))
     }
     if len(found) != 1:
         return None

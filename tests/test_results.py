@@ -67,3 +67,13 @@ def test_tables_are_the_means_of_the_single_runs(name: str) -> None:
 def test_pictures_stand_beside_the_results(name: str) -> None:
     pictures = ["curves.png", "curves.svg"] if "batch" in name else ["confusion.png", "history.png"]
     assert all((RESULTS / name / picture).stat().st_size > 10_000 for picture in pictures)
+
+
+def test_the_choice_between_models_shows_the_figures_of_the_defaults() -> None:
+    measured = (RESULTS / "defaults" / "table.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "for_me.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| ([^|]+) \| ([\d.]+) \| ([\d.]+) \|", page, re.MULTILINE)
+    tasks = [line.strip("| ").split(" | ") for line in measured.splitlines() if re.search(r"\d", line)]
+    found = {(cells[1].split()[0], cells[5]) for cells in tasks}
+    assert len(shown) == len(tasks)
+    assert {(ours, linear) for _, ours, linear in shown} == found

@@ -10,7 +10,6 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from statistics import median
 from typing import Any
 from unittest import mock
 
@@ -27,7 +26,9 @@ from seqclf.datasets import load_names
 from seqclf.defaults import PLAIN
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent.parent))
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT))
+from benchmarks.summary import summarise  # noqa: E402
 from tests.printed import run_captured  # noqa: E402
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7f7f7f"  # of Okabe and Ito's palette
@@ -214,18 +215,12 @@ def changed_answers() -> dict[str, tuple[float, float]]:
     return {name: (100 * float((one > 0).double().mean()), float(one.max())) for name, one in found.items()}
 
 
-def training_speed(batch_size: int) -> dict[str, float]:
-    """Return how many names a second were trained on, by library, as the benchmarks found (benchmarks/results)."""
-    found = json.loads((HERE.parent.parent / "benchmarks" / "results" / "results.json").read_text(encoding="utf-8"))
-    (measured,) = (
-        one["peers"]
-        for one in found["measurements"]
-        if one["config"]["title"] == f"names, LSTM 128, batch {batch_size}, 2 threads"
-    )
-    return {
-        name: peer["ready"]["sequences"] / median(peer["tasks"]["train"]["seconds"][1:])
-        for name, peer in measured.items()
-    }
+def measured_training(batch_size: int) -> dict[str, Any]:
+    """Return the row of the benchmarks' tables (benchmarks/results) for training an LSTM of 128 on names."""
+    found = json.loads((ROOT / "benchmarks" / "results" / "results.json").read_text(encoding="utf-8"))
+    title = f"names, LSTM 128, batch {batch_size}, 2 threads"
+    (measured,) = (one for one in found["measurements"] if one["config"]["title"] == title)
+    return summarise(measured, "train")
 
 
 def draw_home() -> Figure:
@@ -240,8 +235,8 @@ def draw_home() -> Figure:
         told,
         "names whose answer changes in a batch of 32",
     )
-    speeds = training_speed(30)
-    speeds = {name: speeds[name] for name in ("lightning", "skorch", "hand-written", "seqclf")}
+    peers = measured_training(30)["peers"]
+    speeds = {name: peers[name]["rate"] for name in ("lightning", "skorch", "hand-written", "seqclf")}
     told = [f"{speed:,.0f}" for speed in speeds.values()]
     bars(below, speeds, told, "names a second in training, LSTM 128, batches of 30")
     return figure
@@ -261,6 +256,25 @@ def bars(axes: Axes, values: dict[str, float], told: list[str], title: str) -> N
     axes.invert_yaxis()
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.set_title(title, fontsize=11, loc="left")
+
+
+def draw_speed() -> Figure:
+    """Draw how many times as fast this library trains as each other, by batch size."""
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    axes = figure.subplots()
+    sizes = (1, 10, 30, 64, 256, 1024)
+    for place, (name, colour) in enumerate({"hand-written": GREY, "skorch": ORANGE, "lightning": GREEN}.items()):
+        ratios = [measured_training(size)["ratios"][name] for size in sizes]
+        drawn = axes.bar(
+            [row + 0.26 * (place - 1) for row in range(len(sizes))], ratios, 0.24, color=colour, label=name
+        )
+        axes.bar_label(drawn, fmt="%.1f", fontsize=8)
+    axes.axhline(1, color=BLUE, linewidth=1)
+    axes.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])
+    axes.set(xlabel="batch size", ylabel="times as fast as")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, ncols=3)
+    return figure
 
 
 def run_page(page: str) -> tuple[dict[str, Figure], dict[str, Any]]:
@@ -317,6 +331,7 @@ FIGURES = {
     "directions": draw_directions,
     "way": draw_way,
     "home": draw_home,
+    "speed": draw_speed,
 }
 
 
