@@ -15,7 +15,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 from benchmarks.table import publish
-from seqclf import BucketBatchSampler, RNNClassifier, SequenceDataset, evaluate, fit, load_names
+from seqclf import BucketBatchSampler, RNNClassifier, SequenceDataset, evaluate, fit
+from seqclf.datasets import load_names
 from seqclf.defaults import PLAIN
 
 SIZES = (30, 256)

@@ -9,7 +9,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.table import names_parser, publish
-from seqclf import RNNClassifier, SequenceDataset, calibrate, evaluate, fit, load_names
+from seqclf import RNNClassifier, SequenceDataset, calibrate, evaluate, fit
+from seqclf.datasets import load_names
 from seqclf.defaults import PLAIN
 
 MODELS: dict[str, dict[str, Any]] = {

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-import seqclf
 from seqclf import RNNClassifier, SequenceDataset, evaluate, fit, linear_baseline
+from seqclf.datasets import load_names
+from seqclf.reading import fold_ascii
 
 Pair = tuple[Any, Any]
 Split = tuple[SequenceDataset, SequenceDataset]
@@ -112,7 +113,7 @@ def fixed_names(folder: Path, _: int) -> Iterator[Split]:
     for path in sorted(folder.glob("*.txt")):
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         for number, line in enumerate(lines):
-            (test if number % 3 == 0 else train).append((seqclf.fold_ascii(line), path.stem))
+            (test if number % 3 == 0 else train).append((fold_ascii(line), path.stem))
     yield encode(train, test)
 
 
@@ -120,7 +121,7 @@ def find_tasks(names: Path | None, tasks: Path | None) -> dict[str, Callable[[in
     """Return what there is, by name: each gives the splits for a seed."""
     found: dict[str, Callable[[int], Iterator[Split]]] = {}
     if names is not None:
-        found["names"] = lambda seed: halves(seqclf.load_names(names), seed)
+        found["names"] = lambda seed: halves(load_names(names), seed)
         found["names, fixed split"] = partial(fixed_names, names)
     if tasks is not None:
         found["MR, words"] = lambda seed: halves(read_sentences(tasks / "mr"), seed)

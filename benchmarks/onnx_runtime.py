@@ -15,7 +15,8 @@ import onnxruntime
 import torch
 
 from benchmarks.table import names_parser, publish, take_turns
-from seqclf import Predictor, RNNClassifier, SequenceDataset, export, load_names, predict_proba
+from seqclf import Predictor, RNNClassifier, SequenceDataset, export, predict_proba
+from seqclf.datasets import load_names
 from seqclf.defaults import PLAIN
 
 ROWS: list[tuple[Any, int, bool]] = [

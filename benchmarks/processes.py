@@ -8,7 +8,8 @@ import argparse
 
 import torch
 
-from seqclf import RNNClassifier, SequenceDataset, fit, load_names
+from seqclf import RNNClassifier, SequenceDataset, fit
+from seqclf.datasets import load_names
 from seqclf.defaults import PLAIN
 from seqclf.training.distributed import process_rank
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from benchmarks.table import names_parser, publish, take_turns
-from seqclf import RNNClassifier, SequenceDataset, fit, load_names
+from seqclf import RNNClassifier, SequenceDataset, fit
+from seqclf.datasets import load_names
 from seqclf.defaults import PLAIN
 
 BATCH_SIZE, HIDDEN_SIZE = 64, 128

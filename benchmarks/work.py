@@ -10,7 +10,8 @@ from torch import Tensor
 from typing_extensions import Self
 
 from benchmarks.config import Config
-from seqclf import Vocabulary, load_names
+from seqclf import Vocabulary
+from seqclf.datasets import load_names
 
 _SEED = 0
 _CLASSES = 18

@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 import seqclf
-from seqclf import SequenceDataset, StudyResult
+from seqclf import SequenceDataset
+from seqclf.datasets import load_names
 from seqclf.defaults import PLAIN
-from seqclf.study import Summary
+from seqclf.plotting import plot_study
+from seqclf.study import StudyResult, Summary
 
 
 @dataclass
@@ -106,7 +108,7 @@ def describe(result: StudyResult) -> str:
 
 def study(arguments: argparse.Namespace) -> StudyResult:
     """Choose a learning rate for each batch size, and train all seeds with it."""
-    pairs = seqclf.load_names(arguments.data)
+    pairs = load_names(arguments.data)
     rest, test = SequenceDataset.from_pairs(pairs).split(test_size=0.2, seed=0)
     train, validation = rest.split(test_size=0.1, seed=0)
     print(f"train:      {train}\nvalidation: {validation}\ntest:       {test}, none of its names in the others\n")
@@ -166,7 +168,7 @@ def main() -> None:
         f"Batch sizes: {arguments.cell.upper()}, {layers}, {arguments.hidden_size} hidden\n"
         f"lines: mean over {arguments.seeds} seeds; bands: least to greatest"
     )
-    figure = seqclf.plot_study(result, "batch_size", title=title)
+    figure = plot_study(result, "batch_size", title=title)
     figure.savefig(arguments.output / "curves.png")
     with matplotlib.rc_context({"svg.hashsalt": "seqclf"}):  # the same figure is the same file
         figure.savefig(arguments.output / "curves.svg", metadata={"Date": None})

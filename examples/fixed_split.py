@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 import seqclf
-from seqclf import SequenceDataset, StudyResult
+from seqclf import SequenceDataset
 from seqclf.defaults import PLAIN
-from seqclf.study import Run, Summary, format_measure
+from seqclf.reading import fold_ascii
+from seqclf.study import Run, StudyResult, Summary, format_measure
 
 Pairs = list[tuple[str, str]]
-SPELLINGS: dict[str, Callable[[str], str]] = {"folded to ASCII": seqclf.fold_ascii, "as written": str}
+SPELLINGS: dict[str, Callable[[str], str]] = {"folded to ASCII": fold_ascii, "as written": str}
 
 START: dict[str, Any] = PLAIN | {
     "cell": "gru",

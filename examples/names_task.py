@@ -22,9 +22,12 @@ import torch
 from torch import Tensor, nn
 
 import seqclf
-from seqclf import Evaluation, RNNClassifier, SequenceDataset, StudyResult
+from seqclf import Evaluation, RNNClassifier, SequenceDataset
+from seqclf.datasets import load_names
 from seqclf.defaults import PLAIN
-from seqclf.study import Run, Summary, format_measure
+from seqclf.plotting import plot_confusion, plot_history
+from seqclf.reading import fold_ascii
+from seqclf.study import Run, StudyResult, Summary, format_measure
 from seqclf.training.distributed import process_rank
 
 
@@ -105,7 +108,7 @@ def tabulate(rows: list[Summary], majority: float, linear: Evaluation | None = N
 
 def print_guesses(model: RNNClassifier, names: list[str]) -> None:
     """Print the three most probable languages of each name."""
-    for name, row in zip(names, seqclf.predict_proba(model, [seqclf.fold_ascii(name) for name in names]), strict=True):
+    for name, row in zip(names, seqclf.predict_proba(model, [fold_ascii(name) for name in names]), strict=True):
         best = sorted(zip(row.tolist(), model.classes or (), strict=True), reverse=True)[:3]
         print(f"{name}: " + ", ".join(f"{language} {probability:.0%}" for probability, language in best))
 
@@ -118,8 +121,8 @@ def write_results(folder: Path, result: StudyResult, table: str, best: Run) -> N
     name = next(name for name, row in rows if any(run is best for run in row.runs))
     found = best.results["test"]
     title = f"{name}: accuracy {found.accuracy:.1%}, macro-F1 {found.macro_f1:.3f}, n = {found.n:,}"
-    seqclf.plot_confusion(found, title=title).savefig(folder / "confusion.png")
-    seqclf.plot_history(best.history, title=name).savefig(folder / "history.png")
+    plot_confusion(found, title=title).savefig(folder / "confusion.png")
+    plot_history(best.history, title=name).savefig(folder / "history.png")
     seqclf.save(best.load_model(), folder / "model.safetensors")
     print(f"\nresults of all, and confusion.png, history.png and model.safetensors of the best, are in {folder}")
 
@@ -143,7 +146,7 @@ def main() -> None:
     arguments = parse_arguments()
     if process_rank():  # of several processes, started by torchrun, the first one speaks for all
         sys.stdout = io.StringIO()
-    train, test = SequenceDataset.from_pairs(seqclf.load_names(arguments.data)).split(test_size=0.2, seed=0)
+    train, test = SequenceDataset.from_pairs(load_names(arguments.data)).split(test_size=0.2, seed=0)
     print(f"train: {train}\ntest:  {test}, none of its names in train\n")
     with nullcontext(arguments.output) if arguments.output else tempfile.TemporaryDirectory() as folder:
         result = study(train, test, Path(folder), arguments)

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.metrics import classification_report
 from sklearn.model_selection import GridSearchCV, GroupShuffleSplit, StratifiedGroupKFold
 
-from seqclf import load_names
+from seqclf.datasets import load_names
 from seqclf.sklearn import SequenceClassifier
 
 

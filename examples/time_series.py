@@ -16,6 +16,7 @@ import torch
 
 import seqclf
 from seqclf import RNNClassifier, SequenceDataset
+from seqclf.callbacks import EarlyStopping
 
 RATE = 25  # readings a second
 TEMPO = {"rest": 0.0, "walk": 1.8, "run": 2.7}  # steps a second
@@ -81,7 +82,7 @@ def main() -> None:
         epochs=arguments.epochs,
         optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=5e-3),
         clip_grad_norm=1.0,
-        early_stopping=seqclf.EarlyStopping(patience=5),
+        early_stopping=EarlyStopping(patience=5),
     )
     print(seqclf.evaluate(model, test))
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch.optim.lr_scheduler import OneCycleLR
 
-from seqclf import Checkpoint, RNNClassifier, SequenceDataset, fit
+from seqclf import RNNClassifier, SequenceDataset, fit
+from seqclf.callbacks import Checkpoint
 from seqclf.training.stopping import EarlyStopping
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from seqclf import Checkpoint, EpochEnd, RNNClassifier, fit
+from seqclf import RNNClassifier, fit
+from seqclf.callbacks import Checkpoint, FitState
 from seqclf.training.distributed import process_rank
 from tests.killed_run import dataset
 
@@ -38,7 +39,7 @@ def main(options: dict[str, Any]) -> None:
         made.register_step_pre_hook(die)
         return made
 
-    def stop(end: EpochEnd) -> bool:
+    def stop(end: FitState) -> bool:
         return rank == 1 and options.get("stop") == end.epoch  # what one process wants, all do
 
     history = fit(

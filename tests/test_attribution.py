@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import seqclf.attribution
-from seqclf import InvalidArgumentError, InvalidDataError, RNNClassifier, Vocabulary, explain, predict, predict_proba
+from seqclf import RNNClassifier, Vocabulary, explain, predict, predict_proba
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.models.features import Features
 from tests import strategies
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, unpack_sequence
 from torch.utils.data import DataLoader
 
-from seqclf import Batch, BucketBatchSampler, InvalidDataError, RNNClassifier, pack_collate, pad_collate
+from seqclf import Batch, BucketBatchSampler, RNNClassifier, pack_collate, pad_collate
+from seqclf.errors import InvalidDataError
 from tests import strategies
 
 

@@ -6,18 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqclf import (
-    InvalidArgumentError,
-    InvalidDataError,
-    RNNClassifier,
-    SequenceDataset,
-    adjust_priors,
-    calibrate,
-    evaluate,
-    fit,
-    predict_proba,
-)
+from seqclf import RNNClassifier, SequenceDataset, adjust_priors, calibrate, evaluate, fit, predict_proba
 from seqclf.defaults import PLAIN
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 from tests import strategies
 
 DATA = strategies.letters_dataset(count=30)

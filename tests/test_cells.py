@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seqclf import InvalidArgumentError
 from seqclf.cells import (
     IndRNNCell,
     LayerNormGRUCell,
@@ -21,6 +20,7 @@ from seqclf.cells import (
     ScanCell,
     linear_scan,
 )
+from seqclf.errors import InvalidArgumentError
 from tests import strategies
 
 INPUT, HIDDEN = 3, 2

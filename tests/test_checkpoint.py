@@ -23,19 +23,9 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
 
-from seqclf import (
-    Checkpoint,
-    EarlyStopping,
-    FileFormatError,
-    History,
-    InvalidArgumentError,
-    InvalidDataError,
-    RNNClassifier,
-    SequenceDataset,
-    fit,
-    load,
-    save,
-)
+from seqclf import History, RNNClassifier, SequenceDataset, fit, load, save
+from seqclf.callbacks import Checkpoint, EarlyStopping
+from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from seqclf.tensor_file import read_tensor_file, write_tensor_file
 from seqclf.training import checkpoint as checkpoint_module
 from seqclf.training.nested import flatten, unflatten
@@ -285,7 +275,9 @@ def test_only_two_are_kept_and_leftovers_go(tmp_path: Path) -> None:
 
 def test_after_some_seconds_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[int] = []
-    monkeypatch.setattr(checkpoint_module.Checkpoints, "write", lambda _self, number, _state: written.append(number))
+    monkeypatch.setattr(
+        checkpoint_module.Checkpoints, "on_state", lambda _self, state, _snapshot: written.append(state.update)
+    )
     clock = iter(range(0, 10_000, 7))
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     model = RNNClassifier.for_dataset(DATA, hidden_size=5, seed=0)
@@ -327,13 +319,16 @@ def rewrite(folder: Path, change: Callable[[Any], Any]) -> None:
 
 def test_a_newer_or_hostile_file(tmp_path: Path) -> None:
     train(tmp_path, epochs=1, every_steps=100)
-    rewrite(tmp_path, lambda content: content | {"version": 2})
-    with pytest.raises(FileFormatError, match=r"version 1 or older; got 2 in .* Upgrade seqclf: '0"):
+    rewrite(tmp_path, lambda content: content | {"version": 3})
+    with pytest.raises(FileFormatError, match=r"version 2 or older; got 3 in .* Upgrade seqclf: '0"):
+        train(tmp_path, resume=True)
+    rewrite(tmp_path, lambda content: content | {"version": 1})
+    with pytest.raises(InvalidArgumentError, match=r"of version 2; got 1 in .*, which wrote it, end the run; or begin"):
         train(tmp_path, resume=True)
     changes: list[Callable[[Any], Any]] = [
         lambda _: [],
-        lambda content: {"version": 1},
-        lambda content: content | {"version": 1, "state": {}},
+        lambda content: {"version": 2},
+        lambda content: content | {"version": 2, "state": {}},
     ]
     for change in changes:
         rewrite(tmp_path, change)

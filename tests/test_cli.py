@@ -11,19 +11,9 @@ from typing import Any
 
 import pytest
 
-from seqclf import (
-    RNNClassifier,
-    SequenceDataset,
-    calibrate,
-    evaluate,
-    fit,
-    load,
-    predict,
-    predict_proba,
-    read_table,
-    save,
-)
+from seqclf import RNNClassifier, SequenceDataset, calibrate, evaluate, fit, load, predict, predict_proba, save
 from seqclf.cli import main
+from seqclf.reading import read_table
 from seqclf.training.stopping import EarlyStopping
 from tests.printed import is_shown
 
@@ -295,14 +285,12 @@ def test_wrong_arguments_exit_with_2(arguments: list[str], capsys: pytest.Captur
 def test_ctrl_c_saves_nothing_and_exits_with_130(
     table: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import seqclf.cli
-
     def interrupted(*arguments: Any, **options: Any) -> Any:
         history = fit(*arguments, **options)
         history.stopped_by = "interrupted"
         return history
 
-    monkeypatch.setattr(seqclf.cli, "fit", interrupted)
+    monkeypatch.setattr("seqclf.cli.train.fit", interrupted)
     command = ["train", table, *COLUMNS, "--epochs", 1, "--hidden-size", 4, "--quiet"]
     assert run(*command, "--output", tmp_path / "model")[0] == 130
     assert not (tmp_path / "model").exists()
@@ -419,7 +407,38 @@ def test_a_full_disk_is_told_in_one_line(model: Path, monkeypatch: pytest.Monkey
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("seqclf.cli._print_answer", full)
+    monkeypatch.setattr("seqclf.cli.predict._print_answer", full)
     monkeypatch.setattr("seqclf.cli._close_output", lambda: None)
     assert main(["predict", str(model), "aab"]) == 1
     assert capsys.readouterr().err == "seqclf: could not write: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["--help"],
+        ["--version"],
+        *([name, "--help"] for name in ("train", "evaluate", "predict", "report", "export")),
+        ["trian"],
+        ["train", "words.csv", "--cell", "transformer"],
+        ["train", "words.csv", "--sequence", "a", "--by", "b", "--output", "model"],
+        ["report", "words.csv", "--sequence", "a"],
+    ],
+)
+def test_help_and_wrong_options_wait_for_nothing(command: list[str]) -> None:
+    code = (
+        "import sys\nfrom seqclf.cli import main\n"
+        f"try:\n    main({command})\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('torch', 'numpy', 'pandas', 'tqdm') if name in sys.modules])"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True)
+    assert finished.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("option", [["--delimiter", ";"], ["--skip-broken"], ["--encoding", "latin1"]])
+@pytest.mark.parametrize("kind", [["--by", "word", "--label", "letter"], ["--series"]])
+def test_options_that_a_kind_of_table_does_not_take_are_refused(
+    table: Path, kind: list[str], option: list[str], run: Run
+) -> None:
+    code, _, err = run("report", table, *kind, *option)
+    assert (code, err.startswith(f"seqclf: {option[0]} must not come with {kind[0]}")) == (2, True)

@@ -9,9 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqclf import InvalidArgumentError, InvalidDataError, SequenceDataset, Vocabulary, pad_collate
+from seqclf import SequenceDataset, Vocabulary, pad_collate
 from seqclf.data.encode import encode_features
 from seqclf.data.ragged import compact
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.reading.sequences import Sequences
 from tests import strategies
 

@@ -16,8 +16,6 @@ from torch.optim import SGD
 
 from seqclf import (
     History,
-    InvalidArgumentError,
-    InvalidDataError,
     RNNClassifier,
     SequenceDataset,
     autotune,
@@ -36,7 +34,7 @@ from seqclf.data.ngrams import count_ngrams
 from seqclf.data.ragged import Ragged
 from seqclf.defaults import PLAIN
 from seqclf.engine.dropout import rarity_thresholds
-from seqclf.errors import MissingDependencyError, SeqclfWarning
+from seqclf.errors import InvalidArgumentError, InvalidDataError, MissingDependencyError, SeqclfWarning
 from seqclf.training.schedules import make_scheduler
 from tests import strategies
 

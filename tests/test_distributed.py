@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqclf import TrainingError
+from seqclf.errors import TrainingError
 from seqclf.training import distributed
 from seqclf.training.distributed import Group, Signals
 from seqclf.training.objective import Objective

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence
 
-from seqclf import InvalidArgumentError, RNNClassifier, SequenceDataset, fit, pad_collate
+from seqclf import RNNClassifier, SequenceDataset, fit, pad_collate
 from seqclf.cells import MinGRUCell
 from seqclf.engine.dropout import INPUTS, POOLED, choose, keys_for
 from seqclf.engine.layout import Positions
+from seqclf.errors import InvalidArgumentError
 from tests import reference, strategies
 
 RATES = ("dropout", "input_dropout", "symbol_dropout", "recurrent_dropout")

@@ -10,9 +10,10 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seqclf import InvalidArgumentError, InvalidDataError, SequenceDataset, Vocabulary
+from seqclf import SequenceDataset, Vocabulary
 from seqclf.data import duplicates
 from seqclf.data.duplicates import duplicate_groups, members
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 
 TEXTS = st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=30)
 

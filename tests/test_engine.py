@@ -20,23 +20,14 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import parametrizations
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_sequence
 
-from seqclf import (
-    InvalidDataError,
-    Predictor,
-    RNNClassifier,
-    SequenceDataset,
-    explain_execution,
-    fit,
-    pad_collate,
-    predict_proba,
-)
+from seqclf import Predictor, RNNClassifier, SequenceDataset, explain_execution, fit, pad_collate, predict_proba
 from seqclf.data.ragged import Ragged
 from seqclf.engine import kernels as engine_kernels
 from seqclf.engine.kernels import NativeBatch, Packed
 from seqclf.engine.library import Library, library
 from seqclf.engine.parts import NativeModel
 from seqclf.engine.plan import plan_training
-from seqclf.errors import InvalidArgumentError
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.inference.logits import compute_logits, native_batch
 from seqclf.training.objective import Objective
 from seqclf.training.steps import AutogradSteps, NativeSteps

@@ -11,18 +11,8 @@ from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from seqclf import (
-    Evaluation,
-    InvalidArgumentError,
-    InvalidDataError,
-    RNNClassifier,
-    SequenceDataset,
-    Vocabulary,
-    evaluate,
-    metrics,
-    predict,
-    predict_proba,
-)
+from seqclf import Evaluation, RNNClassifier, SequenceDataset, Vocabulary, evaluate, metrics, predict, predict_proba
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 from tests import reference, strategies
 
 

@@ -15,16 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqclf import (
-    FileFormatError,
-    InvalidArgumentError,
-    InvalidDataError,
-    RNNClassifier,
-    SequenceDataset,
-    load,
-    predict,
-)
+from seqclf import RNNClassifier, SequenceDataset, load, predict
 from seqclf.cli import main
+from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from seqclf.reading import read_events
 
 TABLE: dict[str, list[Any]] = {

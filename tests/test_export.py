@@ -13,20 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from seqclf import (
-    InvalidArgumentError,
-    InvalidDataError,
-    MissingDependencyError,
-    RNNClassifier,
-    SeqclfError,
-    SequenceDataset,
-    Vocabulary,
-    export,
-    predict,
-    predict_proba,
-    save,
-)
-from seqclf.export import graph
+from seqclf import RNNClassifier, SeqclfError, SequenceDataset, Vocabulary, export, predict, predict_proba, save
+from seqclf.errors import InvalidArgumentError, InvalidDataError, MissingDependencyError
+from seqclf.onnx import graph
 from tests import strategies
 
 SHAPES = int(os.environ.get("SEQCLF_EXPORT_SHAPES", "10"))  # of random batches that each export is compared on

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seqclf import (
-    InvalidArgumentError,
-    InvalidDataError,
     RNNClassifier,
     SequenceDataset,
     Vocabulary,
@@ -26,6 +24,7 @@ from seqclf import (
     run_study,
     save,
 )
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.models.features import Features, fill_forward
 from tests import strategies
 

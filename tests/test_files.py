@@ -10,17 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from seqclf import (
-    FileFormatError,
-    InvalidArgumentError,
-    InvalidDataError,
-    RNNClassifier,
-    SequenceDataset,
-    Vocabulary,
-    load,
-    predict,
-    save,
-)
+from seqclf import RNNClassifier, SequenceDataset, Vocabulary, load, predict, save
+from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from seqclf.files import write_atomically
 
 DATA = SequenceDataset.from_pairs([("ab", "x"), ("ba", "y")])

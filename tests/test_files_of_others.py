@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqclf import FileFormatError, InvalidDataError, load, read_folder
+from seqclf import load
 from seqclf.cli import main
-from seqclf.reading import read_fasta, read_series
+from seqclf.errors import FileFormatError, InvalidDataError
+from seqclf.reading import read_fasta, read_folder, read_series
 
 TS = """#comment
 @problemName two

@@ -14,18 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqclf import (
-    Checkpoint,
-    RNNClassifier,
-    SeqclfError,
-    SequenceDataset,
-    Vocabulary,
-    fit,
-    load,
-    read_folder,
-    read_table,
-    save,
-)
+from seqclf import RNNClassifier, SeqclfError, SequenceDataset, Vocabulary, fit, load, save
+from seqclf.callbacks import Checkpoint
+from seqclf.reading import read_folder, read_table
 from tests import strategies
 
 DATA = strategies.letters_dataset(count=12)

@@ -16,16 +16,9 @@ import torchmetrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tslearn.utils import to_time_series_dataset, ts_size
 
-from seqclf import (
-    InvalidDataError,
-    MissingDependencyError,
-    RNNClassifier,
-    SequenceDataset,
-    evaluate,
-    fit,
-    predict,
-)
+from seqclf import RNNClassifier, SequenceDataset, evaluate, fit, predict
 from seqclf.callbacks import TensorBoard
+from seqclf.errors import InvalidDataError, MissingDependencyError
 from tests import strategies
 
 NAMES = ["Satoshi", "Rossi", "Mori", "Bianchi", "Ueda"]

@@ -18,8 +18,6 @@ import torch
 
 import seqclf
 from seqclf import (
-    InvalidArgumentError,
-    InvalidDataError,
     Predictor,
     RNNClassifier,
     SeqclfError,
@@ -37,7 +35,7 @@ from seqclf import (
     save,
     verify_batching,
 )
-from seqclf.errors import SeqclfWarning
+from seqclf.errors import InvalidArgumentError, InvalidDataError, SeqclfWarning
 from seqclf.reading.columns import as_list
 from seqclf.reading.sequences import read_sequence
 from seqclf.sklearn import SequenceClassifier

@@ -9,17 +9,10 @@ from hypothesis import given
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence
 
-from seqclf import (
-    InvalidArgumentError,
-    InvalidDataError,
-    RNNClassifier,
-    SequenceDataset,
-    Vocabulary,
-    pack_collate,
-    pad_collate,
-)
+from seqclf import RNNClassifier, SequenceDataset, Vocabulary, pack_collate, pad_collate
 from seqclf.engine.encoder import CellEncoder
 from seqclf.engine.layout import packed_lengths
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 from tests import reference, strategies
 
 

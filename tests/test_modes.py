@@ -146,7 +146,10 @@ def sgd(parameters: Any) -> torch.optim.SGD:
             {"optimizer": lambda p: torch.optim.SGD(p, lr=-1)},
             "must make a torch Optimizer from parameters; got Val",
         ),
-        ({"callbacks": [3]}, "callbacks must be callables, which are given an EpochEnd; got int"),
+        (
+            {"callbacks": [3]},
+            "callbacks must be objects of seqclf.callbacks.Callback, or callables that take a FitState; got int",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_known_before_the_first_update(options: Any, text: Any) -> None:

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
-from seqclf import DownloadError, download_names, fold_ascii, load_names
-from seqclf.data import names
+from seqclf import datasets as names
+from seqclf.datasets import download_names, load_names
+from seqclf.errors import DownloadError
+from seqclf.reading import fold_ascii
 
 
 def test_the_sample_is_what_it_promises() -> None:

@@ -15,18 +15,8 @@ from hypothesis import given
 from torch import nn
 
 import seqclf.tensor_file
-from seqclf import (
-    FileFormatError,
-    InvalidArgumentError,
-    InvalidDataError,
-    RNNClassifier,
-    SequenceDataset,
-    evaluate,
-    fit,
-    load,
-    predict_proba,
-    save,
-)
+from seqclf import RNNClassifier, SequenceDataset, evaluate, fit, load, predict_proba, save
+from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from seqclf.persistence import describe_model
 from seqclf.tensor_file import write_tensor_file
 from tests import strategies

@@ -9,21 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqclf import (
-    Evaluation,
-    History,
-    InvalidArgumentError,
-    InvalidDataError,
-    MissingDependencyError,
-    SequenceDataset,
-    StudyResult,
-    plot_calibration,
-    plot_confusion,
-    plot_history,
-    plot_lengths,
-    plot_study,
-    run_study,
-)
+from seqclf import Evaluation, History, SequenceDataset, run_study
+from seqclf.errors import InvalidArgumentError, InvalidDataError, MissingDependencyError
+from seqclf.plotting import plot_calibration, plot_confusion, plot_history, plot_lengths, plot_study
+from seqclf.study import StudyResult
 from tests import strategies
 
 

@@ -11,17 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seqclf import (
-    InvalidArgumentError,
-    InvalidDataError,
-    Predictor,
-    RNNClassifier,
-    SequenceDataset,
-    Vocabulary,
-    embed,
-    predict,
-    predict_proba,
-)
+from seqclf import Predictor, RNNClassifier, SequenceDataset, Vocabulary, embed, predict, predict_proba
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 from tests import strategies
 from tests.reference import logits
 

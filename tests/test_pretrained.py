@@ -8,19 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from seqclf import (
-    FileFormatError,
-    InvalidArgumentError,
-    RNNClassifier,
-    SequenceDataset,
-    Vocabulary,
-    fit,
-    load,
-    predict_proba,
-    save,
-)
+from seqclf import RNNClassifier, SequenceDataset, Vocabulary, fit, load, predict_proba, save
 from seqclf.cli import main
-from seqclf.errors import SeqclfWarning
+from seqclf.errors import FileFormatError, InvalidArgumentError, SeqclfWarning
 
 WORDS = ("good", "bad", "film", "a b")
 TABLE = {word: np.arange(3.0) + 10 * number for number, word in enumerate(WORDS)}

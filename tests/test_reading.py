@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqclf import InvalidDataError, SequenceDataset, Vocabulary
+from seqclf import SequenceDataset, Vocabulary
+from seqclf.errors import InvalidDataError
 from seqclf.reading.columns import as_list
 
 

@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seqclf import (
-    InvalidArgumentError,
-    InvalidDataError,
     Predictor,
     RNNClassifier,
     SequenceDataset,
+    Vocabulary,
     adjust_priors,
     calibrate,
     evaluate,
@@ -36,7 +35,7 @@ from seqclf import (
     save,
     verify_batching,
 )
-from seqclf.errors import SeqclfWarning
+from seqclf.errors import InvalidArgumentError, InvalidDataError, SeqclfWarning
 from seqclf.fields import Fields
 from seqclf.training.objective import Objective
 from seqclf.training.steps import AutogradSteps, NativeSteps
@@ -249,7 +248,7 @@ def test_fields_must_be_names(wrong: Any) -> None:
 
 
 def test_fields_are_for_records(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgumentError, match="fields must be None for sequences of text"):
+    with pytest.raises(InvalidArgumentError, match="fields must be left alone for text; it is for records"):
         SequenceDataset.from_sequences(["ab"], ["x"], fields={"a": "number"})
     with pytest.raises(InvalidArgumentError, match="vocabulary must be None for records"):
         SequenceDataset.from_sequences(VISITS, LABELS, vocabulary=strategies.letters_dataset().vocabulary)
@@ -612,3 +611,29 @@ def test_reports_compare_only_what_has_the_same_context() -> None:
 def test_options_of_float_arrays_are_refused_for_records(options: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=f"{next(iter(options))} must be left alone for records"):
         SequenceDataset.from_sequences(VISITS, LABELS, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "pairs"),
+    [
+        ({"trailing_missing": "end"}, [("ab", 0), ("b", 1)]),
+        ({"channels_first": True}, [(["a", "b"], 0), (["b"], 1)]),
+        ({"fields": ["page"]}, [("ab", 0), ("b", 1)]),
+        ({"fields": ["page"]}, [(np.ones((2, 1)), 0), (np.ones((3, 1)), 1)]),
+    ],
+)
+def test_options_of_other_kinds_are_refused(options: Any, pairs: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"{next(iter(options))} must be left alone for"):
+        SequenceDataset.from_pairs(pairs, **options)
+
+
+def test_a_context_is_not_passed_over_for_one_text_alone() -> None:
+    model = RNNClassifier.for_dataset(SequenceDataset.from_pairs([("ab", 0), ("b", 1)]))
+    for answer in (predict, predict_proba):
+        with pytest.raises(InvalidArgumentError, match="context must be None, for this model; got some"):
+            answer(model, ["ab"], context={"age": [1.0]})
+
+
+def test_letters_are_no_words() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"symbols must be a list beside a tokenizer, .* got 'abc'"):
+        Vocabulary("abc", tokenizer="words")

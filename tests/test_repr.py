@@ -8,9 +8,6 @@ import torch
 from seqclf import (
     Batch,
     BucketBatchSampler,
-    EpochEnd,
-    InvalidArgumentError,
-    InvalidDataError,
     RNNClassifier,
     SequenceDataset,
     fit,
@@ -18,6 +15,8 @@ from seqclf import (
     run_study,
     verify_batching,
 )
+from seqclf.callbacks import FitState
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 from tests import strategies
 
 PAIRS = [("ab", "x"), ("abaab", "y"), ("b", "x")]
@@ -53,12 +52,12 @@ def test_epochs_and_studies() -> None:
     data = strategies.letters_dataset(count=20)
     said: list[str] = []
 
-    def note(end: EpochEnd) -> None:
+    def note(end: FitState) -> None:
         said.append(repr(end))
 
     model = RNNClassifier.for_dataset(data, hidden_size=2, seed=0)
     fit(model, data, epochs=1, progress=False, callbacks=[note])
-    assert said[0].startswith("EpochEnd(epoch=0, history=History(1 epochs")
+    assert said[0].startswith("FitState(epoch=0, history=History(1 epochs")
     base: dict[str, Any] = {"hidden_size": 2, "epochs": 1}
     study = run_study(data, {"learning_rate": [0.01, 1e38], "seed": [0]}, base=base, test_data=data, progress=False)
     well, badly = study.runs

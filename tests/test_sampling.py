@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqclf import BucketBatchSampler, InvalidArgumentError
+from seqclf import BucketBatchSampler
 from seqclf.data import sampling
+from seqclf.errors import InvalidArgumentError
 from tests import strategies
 
 

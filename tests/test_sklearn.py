@@ -20,19 +20,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from seqclf import (
-    EarlyStopping,
-    InvalidArgumentError,
-    InvalidDataError,
-    MissingDependencyError,
-    SequenceDataset,
-    fit,
-    fold_ascii,
-    predict,
-    predict_proba,
-)
+from seqclf import SequenceDataset, fit, predict, predict_proba
+from seqclf.callbacks import EarlyStopping
+from seqclf.errors import InvalidArgumentError, InvalidDataError, MissingDependencyError
 from seqclf.models.classifier import RNNClassifier
 from seqclf.models.pooling import AttentionPooling
+from seqclf.reading import fold_ascii
 from seqclf.sklearn import SequenceClassifier
 
 WORDS = ["aab", "aba", "bba", "bab", "aa", "ba", "b", "abb"] * 6

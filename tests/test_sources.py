@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqclf import FileFormatError, fold_ascii, load_names, read_folder
+from seqclf.datasets import load_names
+from seqclf.errors import FileFormatError
+from seqclf.reading import fold_ascii, read_folder
 
 
 def write(folder: Path, **contents: bytes | str) -> Path:

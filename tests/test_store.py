@@ -13,20 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqclf import (
-    FileFormatError,
-    InvalidArgumentError,
-    InvalidDataError,
-    RNNClassifier,
-    SequenceDataset,
-    Vocabulary,
-    evaluate,
-    fit,
-    predict,
-)
+from seqclf import RNNClassifier, SequenceDataset, Vocabulary, evaluate, fit, predict
 from seqclf.data import dataset as dataset_module
 from seqclf.data import packing, store
 from seqclf.data.ragged import Ragged
+from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from tests import strategies
 
 PAIRS = [("abc", "x"), ("b", "y"), ("cabba", "x"), ("dd", "z"), ("ab", "y"), ("e", "x"), ("abcde", "z")]

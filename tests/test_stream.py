@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seqclf import InvalidArgumentError, InvalidDataError, RNNClassifier, Vocabulary, predict_prefixes, predict_proba
+from seqclf import RNNClassifier, Vocabulary, predict_prefixes, predict_proba
+from seqclf.errors import InvalidArgumentError, InvalidDataError
 from seqclf.models.pooling import AttentionPooling, build_pooling
 from tests import strategies
 

@@ -16,18 +16,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seqclf import (
-    EarlyStopping,
-    Evaluation,
-    FileFormatError,
-    InvalidArgumentError,
-    RNNClassifier,
-    StudyResult,
-    TrainingError,
-    evaluate,
-    fit,
-    run_study,
-)
+from seqclf import Evaluation, RNNClassifier, evaluate, fit, run_study
+from seqclf.callbacks import EarlyStopping
+from seqclf.errors import FileFormatError, InvalidArgumentError, TrainingError
+from seqclf.study import StudyResult
 from seqclf.study.options import DEFAULTS, describe, expand
 from seqclf.study.result import plain
 from seqclf.study.run import train_run

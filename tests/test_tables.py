@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqclf import FileFormatError, InvalidArgumentError, MissingDependencyError, SequenceDataset, read_table
-from seqclf.errors import SeqclfWarning
-from seqclf.reading import text
+from seqclf import SequenceDataset
+from seqclf.errors import FileFormatError, InvalidArgumentError, MissingDependencyError, SeqclfWarning
+from seqclf.reading import read_table, text
 
 values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=8)
 pairs = st.lists(st.tuples(values, values.filter(bool)), max_size=8)

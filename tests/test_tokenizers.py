@@ -10,20 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import seqclf
-from seqclf import (
-    InvalidArgumentError,
-    InvalidDataError,
-    Predictor,
-    RNNClassifier,
-    SequenceDataset,
-    Vocabulary,
-    load,
-    predict,
-    predict_proba,
-    save,
-)
-from seqclf.errors import SeqclfWarning
+from seqclf import Predictor, RNNClassifier, SequenceDataset, Vocabulary, load, predict, predict_proba, save
+from seqclf.errors import InvalidArgumentError, InvalidDataError, MissingDependencyError, SeqclfWarning
 from tests import strategies
 
 RULES = ("words", "lowercase_words", "bytes")
@@ -230,5 +218,5 @@ def test_reports_tell_of_the_tokenizer() -> None:
 def test_hugging_face_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     content = Vocabulary.build(["a b"], tokenizer=hugging_face()).to_dict()
     monkeypatch.setitem(__import__("sys").modules, "tokenizers", None)
-    with pytest.raises(seqclf.MissingDependencyError, match="tokenizers must be installed"):
+    with pytest.raises(MissingDependencyError, match="tokenizers must be installed"):
         Vocabulary.from_dict(content)

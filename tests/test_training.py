@@ -14,21 +14,12 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR, ReduceLROnPlateau
 
-import seqclf.training.stopping
-from seqclf import (
-    EarlyStopping,
-    EpochEnd,
-    History,
-    InvalidArgumentError,
-    InvalidDataError,
-    RNNClassifier,
-    SequenceDataset,
-    TrainingError,
-    evaluate,
-    fit,
-)
+from seqclf import History, RNNClassifier, SequenceDataset, evaluate, fit
+from seqclf.callbacks import EarlyStopping, FitState
 from seqclf.defaults import PLAIN
+from seqclf.errors import InvalidArgumentError, InvalidDataError, TrainingError
 from seqclf.training.steps import NativeSteps, StepData
+from seqclf.training.stopping import StopEarly
 from tests import strategies
 
 DATA = strategies.letters_dataset(count=80)
@@ -290,7 +281,7 @@ def test_early_stopping_goes_back_to_the_best() -> None:
     model = make()
     seen = []
 
-    def turn_around(end: EpochEnd) -> None:
+    def turn_around(end: FitState) -> None:
         seen.append(weights(end.model))
         if end.epoch == 1:
             end.optimizer.param_groups[0]["lr"] = -0.1
@@ -313,15 +304,18 @@ def test_early_stopping_goes_back_to_the_best() -> None:
 
 def test_early_stopping_rules() -> None:
     def epochs_until_stop(rule: EarlyStopping, values: list[float]) -> int:
-        best = seqclf.training.stopping.BestSoFar(rule)
-        stops = [best.update(epoch, value, model) for epoch, value in enumerate(values)]
+        stopper, state, stops = StopEarly(rule), FitState(0, make(), SGD([torch.zeros(1)]), History()), []
+        for state.epoch, value in enumerate(values):
+            state.measures = {rule.monitor: value}
+            stops.append(stopper.on_epoch_end(state))
         return stops.index(True) + 1 if True in stops else -1
 
-    model = nn.Linear(1, 1)
     assert epochs_until_stop(EarlyStopping(patience=2), [3.0, 2.0, 2.0, 2.0]) == 4
     assert epochs_until_stop(EarlyStopping(patience=2), [3.0, 2.0, 1.0, 0.5]) == -1
     assert epochs_until_stop(EarlyStopping(patience=1, min_delta=0.5), [3.0, 2.6]) == 2
     assert epochs_until_stop(EarlyStopping(patience=1, monitor="val_accuracy"), [0.1, 0.2, 0.2]) == 3
+    assert epochs_until_stop(EarlyStopping(patience=1, monitor="val_calibration_error"), [0.2, 0.1, 0.1]) == 3
+    assert epochs_until_stop(EarlyStopping(patience=1, monitor="val_cost", mode="min"), [0.2, 0.1, 0.1]) == 3
     last = make()
     history = train(last, epochs=2, early_stopping=EarlyStopping(monitor="loss", restore_best=False))
     assert history.best_epoch == 1
@@ -329,14 +323,14 @@ def test_early_stopping_rules() -> None:
 
 
 def test_callbacks_see_the_epoch_and_may_stop() -> None:
-    ends: list[EpochEnd] = []
+    epochs: list[int] = []
 
-    def note(end: EpochEnd) -> bool:
-        ends.append(end)
-        return end.history.epochs == 2
+    def note(state: FitState) -> bool:
+        epochs.append(state.epoch)
+        return state.history.epochs == 2
 
-    history = train(epochs=9, callbacks=[note, lambda end: None])
-    assert [end.epoch for end in ends] == [0, 1]
+    history = train(epochs=9, callbacks=[note, lambda state: None])
+    assert epochs == [0, 1]
     assert (history.epochs, history.stopped_by) == (2, "callback")
 
 
@@ -346,7 +340,7 @@ def test_progress_shows_and_is_silent(capsys: pytest.CaptureFixture[str]) -> Non
     train(progress=True, validation_data=TEST)
     shown = capsys.readouterr().err
     assert "epoch 3/3" in shown
-    assert "val_accuracy=" in shown
+    assert "val_accuracy " in shown
 
 
 def test_the_model_lands_on_the_device() -> None:
@@ -397,7 +391,10 @@ FEATURES = SequenceDataset.from_pairs([(np.ones((2, 3)), "a")])
             r"sample_weight must be above zero for one sequence at least; got weights of zero",
         ),
         ({"early_stopping": 5}, r"early_stopping must be an EarlyStopping; got 5"),
-        ({"early_stopping": EarlyStopping()}, r"early_stopping on 'val_loss' must have validation_data; got None"),
+        (
+            {"early_stopping": EarlyStopping()},
+            r"monitor must be a measure .*; got 'val_loss'. Pass validation_data.",
+        ),
         ({"device": "gpu9"}, r"device must be one that torch can use; got 'gpu9'"),
     ],
 )
@@ -413,7 +410,8 @@ def test_bad_arguments_are_refused_before_any_work(options: Any, message: str) -
     ("options", "message"),
     [
         ({"patience": 0}, r"patience must be an integer of at least 1"),
-        ({"monitor": "val_los"}, r"monitor must be one of 'val_loss', .*Did you mean 'val_loss'\?"),
+        ({"monitor": 3}, r"monitor must be the name of a measure; got 3"),
+        ({"mode": "least"}, r"mode must be one of 'auto', 'min', 'max'; got 'least'"),
         ({"min_delta": -1}, r"min_delta must be a number of at least 0; got -1"),
     ],
 )
@@ -495,8 +493,8 @@ def test_a_dry_run_finds_what_memory_holds(monkeypatch: pytest.MonkeyPatch, erro
     real = NativeSteps.compute_gradients
 
     def compute(self: NativeSteps, data: StepData, *arguments: Any) -> Tensor:
-        sizes.append((len(data.indices), data.longest))
-        if len(data.indices) * data.longest > limit:
+        sizes.append((len(data.indices), data.padded_steps // len(data.indices)))
+        if data.padded_steps > limit:
             raise error
         return real(self, data, *arguments)
 
@@ -518,7 +516,8 @@ def test_a_dry_run_finds_what_memory_holds(monkeypatch: pytest.MonkeyPatch, erro
 def test_real_memory_that_runs_out_is_found_by_a_dry_run() -> None:
     code = """
 import random, re, resource, torch
-from seqclf import RNNClassifier, SequenceDataset, TrainingError, fit
+from seqclf import RNNClassifier, SequenceDataset, fit
+from seqclf.errors import TrainingError
 from seqclf.defaults import PLAIN
 torch.set_num_threads(1)
 pairs = [("".join(random.choices("abcd", k=1500)), "xy"[number % 2]) for number in range(200)]

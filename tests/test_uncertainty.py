@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqclf import Evaluation, InvalidArgumentError, compare
+from seqclf import Evaluation, compare
+from seqclf.errors import InvalidArgumentError
 from seqclf.training.compare import _sign_flip_test
 from seqclf.training.interval import Interval, bootstrap, student_t
 

@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from seqclf import (
-    BatchingError,
-    InvalidArgumentError,
-    InvalidDataError,
-    RNNClassifier,
-    SequenceDataset,
-    Vocabulary,
-    verify_batching,
-)
+from seqclf import RNNClassifier, SequenceDataset, Vocabulary, verify_batching
+from seqclf.errors import BatchingError, InvalidArgumentError, InvalidDataError
 from tests import strategies
 
 SEQUENCES = [torch.tensor(ids) for ids in ([2, 3, 4], [5], [6, 2, 3, 3, 4, 5], [1, 2], [4, 4, 4, 4])]

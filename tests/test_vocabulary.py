@@ -12,7 +12,8 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seqclf import FileFormatError, InvalidArgumentError, InvalidDataError, Vocabulary
+from seqclf import Vocabulary
+from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from tests import strategies
 
 

@@ -23,6 +23,7 @@ DOCUMENTS = [
     ROOT / "docs" / "batching.md",
     ROOT / "docs" / "answers.md",
     ROOT / "docs" / "ecosystem.md",
+    ROOT / "docs" / "growing.md",
     ROOT / "docs" / "defaults.md",  # of which benchmarks.defaults makes the tables, from data of several kinds
 ]
 COMMANDS = {
@@ -36,6 +37,7 @@ COMMANDS = {
     "cells": "-m benchmarks.cells --output {output}/table.md",
     "onnx": "-m benchmarks.onnx_runtime --data {data} --output {output}/table.md",
     "tutorial": "-m benchmarks.tutorial --data {data} --output {output}/table.md",
+    "averaging": "-m benchmarks.averaging --data {data} --output {output}/table.md",
     "calibration": "-m benchmarks.calibration --data {data} --output {output}/table.md",
 }
 PUBLISHED = [

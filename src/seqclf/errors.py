@@ -34,8 +34,16 @@ class SeqclfWarning(UserWarning):
 
     Example:
         >>> import warnings
+        >>> from seqclf import RNNClassifier, SequenceDataset, predict
         >>> from seqclf.errors import SeqclfWarning
-        >>> warnings.simplefilter("error", SeqclfWarning)
+        >>> model = RNNClassifier.for_dataset(SequenceDataset.from_pairs([("aab", "a"), ("bba", "b")]), seed=0)
+        >>> with warnings.catch_warnings():  # doctest: +ELLIPSIS
+        ...     warnings.simplefilter("error", SeqclfWarning)
+        ...     try:
+        ...         predict(model, ["xyz"])
+        ...     except SeqclfWarning as warning:
+        ...         print(warning)
+        no symbol is known of 1 of 1 sequences, such as sequence 0: ...
     """
 
 
@@ -87,7 +95,8 @@ class DownloadError(SeqclfError):
     """A download failed, or what came is not what was expected.
 
     Example:
-        >>> from seqclf import DownloadError, download_names
+        >>> from seqclf.datasets import download_names
+        >>> from seqclf.errors import DownloadError
         >>> try:
         ...     download_names("/tmp/never-made", url="http://127.0.0.1:9/data.zip")
         ... except DownloadError as error:
@@ -100,7 +109,7 @@ class MissingDependencyError(SeqclfError, ImportError):
     """An optional package is not installed; the message names the extra that brings it.
 
     Example:
-        >>> from seqclf import MissingDependencyError
+        >>> from seqclf.errors import MissingDependencyError
         >>> issubclass(MissingDependencyError, ImportError)
         True
     """
@@ -115,7 +124,7 @@ class TrainingError(SeqclfError, ArithmeticError):
         indices: Where the sequences of the batch stand in the training data, likewise.
 
     Example:
-        >>> from seqclf import TrainingError
+        >>> from seqclf.errors import TrainingError
         >>> TrainingError("the loss must stay finite", epoch=2).epoch
         2
     """
@@ -131,7 +140,7 @@ class BatchingError(SeqclfError, AssertionError):
     """A model's answers depend on how sequences are batched; the message is the report.
 
     Example:
-        >>> from seqclf import BatchingError
+        >>> from seqclf.errors import BatchingError
         >>> issubclass(BatchingError, AssertionError)
         True
     """

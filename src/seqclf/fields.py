@@ -4,6 +4,7 @@ A row has a number for each field: a category's id in its own vocabulary, or the
 So records are stored, batched and written as measurements are. Legend: N steps in all, F fields.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +36,13 @@ class Field:
     Attributes:
         name: Its name.
         vocabulary: The ids of its categories; None for numbers.
+
+    Example:
+        >>> from seqclf import SequenceDataset
+        >>> visits = [([{"page": "home", "seconds": 3.5}], "leaves"), ([{"page": "cart", "seconds": 9.0}], "buys")]
+        >>> page, seconds = SequenceDataset.from_pairs(visits).fields.fields
+        >>> page.kind, str(page), seconds.kind
+        ('category', 'page (2 categories)', 'number')
     """
 
     name: str
@@ -104,6 +112,20 @@ class Fields:
             else:
                 rows[:, place] = self._ids(field, column, table, allow_missing=allow_missing)
         return rows
+
+    def decode(self, rows: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
+        """Return rows (T, F) as records; what is missing is None, and a category that is unknown `"<unk>"`."""
+        records = []
+        for row in rows.tolist():
+            record: dict[str, Any] = {}
+            for field, value in zip(self.fields, row, strict=True):
+                if field.vocabulary is None:
+                    record[field.name] = None if math.isnan(value) else value
+                else:
+                    symbol = next(iter(field.vocabulary.decode([int(value)])), None)
+                    record[field.name] = None if symbol == MISSING else symbol
+            records.append(record)
+        return records
 
     @staticmethod
     def _ids(field: Field, column: Column, table: Table, *, allow_missing: bool) -> list[int]:

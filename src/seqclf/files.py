@@ -4,8 +4,10 @@ import json
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from seqclf.errors import FileFormatError, InvalidArgumentError
 
@@ -15,6 +17,18 @@ PathLike = str | os.PathLike[str]
 def write_atomically(path: PathLike, content: bytes) -> None:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
 
+    Raises:
+        InvalidArgumentError: As `open_atomically`.
+        FileFormatError: As `open_atomically`.
+    """
+    with open_atomically(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def open_atomically(path: PathLike) -> Iterator[BinaryIO]:
+    """Open a file whose content takes the place of `path` when all of it is written, and never if it cannot be.
+
     The bytes go to a temporary file beside `path`, are flushed to the disk, and take the name last. Through a link they
     go to where it points. Who may read a file that is replaced stays as it was.
 
@@ -23,6 +37,29 @@ def write_atomically(path: PathLike, content: bytes) -> None:
         FileFormatError: There is no such folder; something stands there that is no file, such as a pipe or a device;
             or it may not be written to.
     """
+    path = _as_place(path)
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            if path.exists():
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise FileFormatError(
+            f"{path.name} must be writable; got {error.strerror} at {path}. Make room, or choose another place."
+        ) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _as_place(path: PathLike) -> Path:
+    """Return where a file can be written: behind a link, in a folder that exists."""
     path = as_path(path)
     try:
         path = path.resolve() if path.is_symlink() else path
@@ -39,24 +76,7 @@ def write_atomically(path: PathLike, content: bytes) -> None:
         raise FileFormatError(
             f"folder must exist to write {path.name}; got no folder at {path.parent}. Create it first."
         )
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            if path.exists():
-                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise FileFormatError(
-            f"{path.name} must be writable; got {error.strerror} at {path}. Make room, or choose another place."
-        ) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    return path
 
 
 def as_path(path: Any) -> Path:

@@ -69,7 +69,7 @@ def class_metrics(counts: ClassCounts) -> list[ClassMetrics]:
 def macro_f1(counts: ClassCounts) -> float:
     """Return the mean F1 of the classes that occur, as a true label or as a prediction; each counts the same.
 
-    Source:
+    References:
         The value of scikit-learn's `f1_score(average="macro", zero_division=0)`.
     """
     together = counts.predicted + counts.support
@@ -85,7 +85,7 @@ def micro_f1(counts: ClassCounts) -> float:
 def average_precision(labels: Indices, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return for each class (C,) the mean precision at its members, by falling score (n, C); NaN without members.
 
-    Source:
+    References:
         The value of scikit-learn's `average_precision_score`, in which equal scores come together.
     """
     found = np.full(labels.shape[1], np.nan)
@@ -107,7 +107,7 @@ def _ratio(numerator: npt.NDArray[Any], denominator: npt.NDArray[Any]) -> npt.ND
 def calibration_error(confidences: npt.NDArray[np.float64], hits: npt.NDArray[np.bool_], bins: int) -> float:
     """Return how far confidence and accuracy are apart: |mean of both's difference| in bins of confidence, weighted.
 
-    Source:
+    References:
         Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, equation 3.
     """
     counts, confidence, accuracy = reliability(confidences, hits, bins)

@@ -1,4 +1,4 @@
-"""How results look in a notebook."""
+"""How results look in a notebook, and tables in a terminal."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -13,6 +13,19 @@ def html_table(caption: Iterable[str], header: Sequence[str], rows: Iterable[Seq
     head = _row("th", header)
     body = "".join(_row("td", row) for row in rows)
     return f"<p>{lines}</p><table><thead>{head}</thead><tbody>{body}</tbody></table>"
+
+
+def text_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
+    """Return a table as lines of text: the first `left` columns to the left, the others to the right."""
+    lines = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
 
 
 def _row(tag: str, cells: Sequence[Any]) -> str:

@@ -14,8 +14,8 @@ from torch import nn
 from typing_extensions import Self
 
 from seqclf.cells.protocol import CellFactory
-from seqclf.cells.table import CellName
 from seqclf.checks import check_int
+from seqclf.choices import CellName, PoolingName, PositionsName, ScheduleName, TokenizerName
 from seqclf.data.dataset import SequenceDataset
 from seqclf.defaults import Auto
 from seqclf.errors import InvalidArgumentError, InvalidDataError, MissingDependencyError
@@ -23,14 +23,10 @@ from seqclf.fields import check_fields
 from seqclf.inference.logits import compute_logits
 from seqclf.inference.predict import encode_for, predict_proba
 from seqclf.models.classifier import RNNClassifier
-from seqclf.models.pooling import PoolingName
-from seqclf.models.symbols import PositionsName
 from seqclf.reading.columns import as_list
 from seqclf.reading.plain import is_missing, plain
 from seqclf.reading.sequences import read_sequences
-from seqclf.reading.tokenizers import TokenizerName
 from seqclf.training.fit import OptimizerFactory, fit
-from seqclf.training.schedules import ScheduleName
 from seqclf.training.stopping import EarlyStopping
 from seqclf.training.weights import SampleWeight, sample_weights
 from seqclf.vocabulary import Vocabulary

@@ -13,12 +13,13 @@ from torch import Tensor
 from typing_extensions import Self
 
 from seqclf.checks import check_int
+from seqclf.choices import TokenizerName
 from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from seqclf.files import PathLike, read_json, write_json
-from seqclf.reading.columns import as_list
-from seqclf.reading.plain import from_json, is_savable, plain, sort_values, to_json
+from seqclf.reading.columns import as_list, as_values
+from seqclf.reading.plain import from_json, holds, is_savable, plain, sort_values, to_json
 from seqclf.reading.sequences import Kind, Sequences, read_sequence, read_sequences, warn_of_likely_mistakes
-from seqclf.reading.tokenizers import Tokenizer, TokenizerName, as_tokenizer, read_tokenizer
+from seqclf.reading.tokenizers import Tokenizer, as_tokenizer, read_tokenizer
 
 __all__ = ["Vocabulary"]
 
@@ -26,6 +27,7 @@ Tokens = Sequence[Hashable] | npt.NDArray[Any] | Tensor
 
 _FORMAT = "seqclf-vocabulary"
 _VERSION = 2  # 1 had no tokenizers
+_BYTES = 256
 
 
 class Vocabulary:
@@ -63,6 +65,11 @@ class Vocabulary:
         self, symbols: Iterable[Hashable], *, strict: bool = False, tokenizer: TokenizerName | Any = None
     ) -> None:
         self.tokenizer: Tokenizer | None = as_tokenizer(tokenizer)
+        if isinstance(symbols, str) and self.tokenizer is not None:
+            raise InvalidArgumentError(
+                f"symbols must be a list beside a tokenizer, which makes more than letters; got {symbols!r:.60}. To "
+                "find them in texts, use Vocabulary.build(texts, tokenizer=...)."
+            )
         self.is_text: bool = isinstance(symbols, str) and self.tokenizer is None
         self.strict = strict
         self.symbols: tuple[Any, ...] = tuple(sort_values(symbols) if isinstance(symbols, set | frozenset) else symbols)
@@ -258,18 +265,85 @@ class Vocabulary:
 
     def encode_plain(self, read: Sequences) -> tuple[Tensor, Tensor]:
         """Encode plain sequences; otherwise as `encode_flat`."""
-        read = split_texts(read, self.tokenizer) if read.kind == "text" else read
-        items = read.items
-        if read.kind != ("text" if self.is_text else "tokens"):
-            for index, item in enumerate(items):
-                self.check_kind(read.kind, item, index)
-            items = [""] * len(items)  # empty lists are empty texts, too
+        items = self._own(read)
         values = self._encode_text(items) if self.is_text else self._encode_tokens(items)
         lengths = np.fromiter(map(len, items), np.int64, len(items))
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         if self.strict:
             self._refuse_unknown(items, values, offsets)
         return torch.from_numpy(values), torch.from_numpy(offsets)
+
+    def _own(self, read: Sequences) -> Sequence[Any]:
+        """Return plain sequences as strings, or lists of symbols, of the vocabulary's kind; raise for others."""
+        read = split_texts(read, self.tokenizer) if read.kind == "text" else read
+        if read.kind == ("text" if self.is_text else "tokens"):
+            return read.items
+        for index, item in enumerate(read.items):
+            self.check_kind(read.kind, item, index)
+        return [""] * len(read.items)  # empty lists are empty texts, too
+
+    def count_unknown(self, sequences: Iterable[str | Tokens]) -> Counter[Any]:
+        """Return how often each symbol occurs that is unknown, the most frequent first.
+
+        Raises:
+            InvalidDataError: A sequence is not of the vocabulary's kind.
+
+        Example:
+            >>> Vocabulary("ab").count_unknown(["abc", "cad"])
+            Counter({'c': 2, 'd': 1})
+        """
+        items = as_list(sequences)
+        own = self._own(read_sequences(items)) if items else []
+        counts: Counter[Any] = Counter("".join(own)) if self.is_text else Counter(chain.from_iterable(own))
+        unknown = sorted(sort_values(symbol for symbol in counts if symbol not in self), key=lambda one: -counts[one])
+        return Counter({symbol: counts[symbol] for symbol in unknown})
+
+    def extend(self, symbols: Iterable[Hashable]) -> Self:
+        """Return a vocabulary that knows these symbols, too: all before keep their ids, and the new ones follow.
+
+        Args:
+            symbols: The symbols, in the order of their ids; those of a set are sorted. One that is known is passed
+                over. For a vocabulary of text a string will do, of which each character is one.
+
+        Raises:
+            InvalidArgumentError: One is none that sequences of the vocabulary's kind can have.
+            InvalidDataError: They are not in a list, or another collection.
+
+        Example:
+            >>> more = Vocabulary("ab").extend("bc")
+            >>> more.symbols, more.encode("abcd")
+            (('a', 'b', 'c'), tensor([2, 3, 4, 1]))
+        """
+        if isinstance(symbols, str) and not self.is_text:
+            raise InvalidArgumentError(
+                f"symbols must be in a list for a vocabulary of tokens; got {symbols!r:.60}. Put it into a list."
+            )
+        listed = list(symbols) if isinstance(symbols, str) else as_values(symbols, "symbols")
+        own = {symbol: symbol for symbol in self.symbols}
+        for symbol in map(plain, listed):
+            self._check_symbol(symbol)
+            if type(own.setdefault(symbol, symbol)) is not type(symbol):
+                raise InvalidArgumentError(
+                    f"symbols must be of one kind; got {symbol!r}, which equals the symbol {own[symbol]!r}."
+                )
+        return type(self)("".join(own) if self.is_text else own, strict=self.strict, tokenizer=self.tokenizer)
+
+    def _check_symbol(self, symbol: Any) -> None:
+        """Raise unless a sequence of the vocabulary's kind can have a symbol."""
+        rule = None if self.tokenizer is None else self.tokenizer.kind
+        is_measured = holds(symbol, lambda one: isinstance(one, float))
+        if self.is_text:
+            fits, wanted = isinstance(symbol, str) and len(symbol) == 1, "single characters for a vocabulary of text"
+        elif rule == "bytes":
+            fits, wanted = type(symbol) is int and 0 <= symbol < _BYTES, "integers from 0 to 255 for one of bytes"
+        elif self.tokenizer is not None and rule in {"words", "lowercase_words"}:
+            fits = isinstance(symbol, str) and self.tokenizer([symbol]) == [[symbol]]
+            wanted = f"what the tokenizer {rule!r} makes of texts"
+        else:
+            fits = is_savable(symbol) and not is_measured
+            wanted = "strings, integers, bytes, dates, or tuples of these"
+        if not fits:
+            raise InvalidArgumentError(f"symbols must be {wanted}; got {symbol!r:.60} ({type(symbol).__name__}).")
 
     def decode(self, ids: Tensor | Sequence[int]) -> str | list[Any]:
         """Return the symbols of `ids`: a string for a vocabulary of text or of the bytes of one, otherwise a list.

@@ -1,6 +1,7 @@
 """explain: which steps of a sequence a prediction rests on."""
 
 import copy
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -52,7 +53,7 @@ def explain(
         InvalidArgumentError: The label or the method is unknown, or the model has no vocabulary.
         InvalidDataError: The sequence is empty or does not fit the model.
 
-    Source:
+    References:
         Sundararajan, Taly and Yan, Axiomatic Attribution for Deep Networks, ICML 2017, equation 1, with the nodes of
         Gauss and Legendre; Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section
         4.2, for occlusion.
@@ -72,6 +73,23 @@ def explain(
     store = encode_for(model, [sequence], None if context is None else [context])
     if not len(store.values):
         raise InvalidDataError("sequence must have one step at least to be explained; got none.")
+    symbols = _symbols(model, sequence) if model.input_size is None else range(len(store.values))
+    return explain_stored(model, store, symbols, label=label, method=method)
+
+
+def explain_stored(
+    model: RNNClassifier,
+    store: Ragged,
+    symbols: Iterable[Any],
+    *,
+    label: Any = None,
+    method: Method = "integrated_gradients",
+    most_points: int = _MOST,
+) -> Explanation:
+    """Explain the one sequence that `store` holds, as the model reads it; `symbols` are what to call its steps.
+
+    `most_points` bounds the points of the integral, and so the time; whether they were enough the residual tells.
+    """
     with evaluating(model), torch.backends.cudnn.flags(enabled=False):  # cuDNN has no gradient in eval mode
         vectors, baseline = _vectors(model, store)
         reader = _vector_reader(model, vectors.shape[1])
@@ -82,16 +100,15 @@ def explain(
         if method == "occlusion":
             scores = _occlude(reader, vectors, baseline, index)
         else:
-            scores = _integrate(reader, vectors, baseline, index, float(logits[index] - none[index]))
+            scores = _integrate(reader, vectors, baseline, index, float(logits[index] - none[index]), most=most_points)
     by_step = scores if scores.ndim == 1 else scores.sum(1)
-    is_text = model.input_size is None
     by_feature = None
     if model.features is not None and scores.ndim == 2:
         owners = torch.tensor(model.features.owners, device=scores.device)
         summed = scores.new_zeros(len(scores), model.input_size or 0).index_add(1, owners, scores)
         by_feature = summed.double().cpu().numpy()
     return Explanation(
-        sequence=tuple(_symbols(model, sequence)) if is_text else tuple(range(len(vectors))),
+        sequence=tuple(symbols),
         label=index if model.classes is None else model.classes[index],
         probability=float(logits.sigmoid()[index] if model.multi_label else logits.softmax(0)[index]),
         scores=by_step.double().cpu().numpy(),
@@ -161,12 +178,14 @@ def _occlude(reader: RNNClassifier, vectors: Tensor, baseline: Tensor, index: in
     return torch.cat(falls)
 
 
-def _integrate(reader: RNNClassifier, vectors: Tensor, baseline: Tensor, index: int, total: float) -> Tensor:
+def _integrate(
+    reader: RNNClassifier, vectors: Tensor, baseline: Tensor, index: int, total: float, *, most: int
+) -> Tensor:
     """Return the integral of the gradients from the baseline, times the way, (T, E); its sum is `total`, or nearly."""
     points = _FEWEST
     while True:
         scores = (vectors - baseline) * _mean_gradient(reader, vectors, baseline, index, points)
-        if points >= _MOST or abs(float(scores.sum()) - total) <= _TOLERANCE * abs(total):
+        if points >= most or abs(float(scores.sum()) - total) <= _TOLERANCE * abs(total):
             return scores
         points *= 2
 

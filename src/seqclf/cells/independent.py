@@ -19,7 +19,7 @@ class IndRNNCell(ProjectedCell):
         hidden_size: The number of features H of the state.
         nonlinearity: `"relu"`, as in the paper, or `"tanh"`.
 
-    Source:
+    References:
         Li, Li, Cook, Zhu and Gao, Independently Recurrent Neural Network (IndRNN), CVPR 2018, equation 2. The recurrent
         weights start between 0 and 1. The paper's clipping of them is left to the user: with relu, weights u above 1
         let states grow as u^T over T steps.

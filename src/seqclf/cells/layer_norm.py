@@ -15,7 +15,7 @@ class LayerNormLSTMCell(ProjectedCell):
         input_size: The number of features E of the input.
         hidden_size: The number of features H of the state.
 
-    Source:
+    References:
         Ba, Kiros and Hinton, Layer Normalization, 2016, the LSTM of the supplementary material. The forget gate's bias
         starts at 1.
 
@@ -57,7 +57,7 @@ class LayerNormGRUCell(ProjectedCell):
         input_size: The number of features E of the input.
         hidden_size: The number of features H of the state.
 
-    Source:
+    References:
         Ba, Kiros and Hinton, Layer Normalization, 2016, the GRU of the supplementary material, with torch's sense of
         the update gate: how much of the state is kept.
 

@@ -39,7 +39,7 @@ class MinGRUCell(_LinearCell):
         input_size: The number of features E of the input.
         hidden_size: The number of features H of the state.
 
-    Source:
+    References:
         Feng, Tung, Ahmed, Bengio and Hajimirsadeghi, Were RNNs All We Needed?, 2024, section 3.1.
 
     Example:
@@ -66,7 +66,7 @@ class MinLSTMCell(_LinearCell):
         input_size: The number of features E of the input.
         hidden_size: The number of features H of the state.
 
-    Source:
+    References:
         Feng, Tung, Ahmed, Bengio and Hajimirsadeghi, Were RNNs All We Needed?, 2024, section 3.2.
 
     Example:

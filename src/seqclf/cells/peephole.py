@@ -17,7 +17,7 @@ class PeepholeLSTMCell(ProjectedCell):
         input_size: The number of features E of the input.
         hidden_size: The number of features H of the state.
 
-    Source:
+    References:
         Gers, Schraudolph and Schmidhuber, Learning Precise Timing with LSTM Recurrent Networks, JMLR 3, 2002; in the
         form of Graves, Generating Sequences With Recurrent Neural Networks, 2013, equations 7 to 11, with peepholes
         from each memory to its own gates.

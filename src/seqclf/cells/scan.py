@@ -26,7 +26,7 @@ def linear_scan(keep: Tensor, new: Tensor, state: Tensor | None = None) -> Tenso
     Returns:
         The states, (B, T, H).
 
-    Source:
+    References:
         The two-level form of the scan for first-order recurrences of Blelloch, Prefix Sums and Their Applications,
         1990, section 1.4.
 

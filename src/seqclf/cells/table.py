@@ -1,6 +1,6 @@
 """The table of cells: by which names `RNNClassifier` and model files know them."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 from torch import nn
 
@@ -9,9 +9,8 @@ from seqclf.cells.layer_norm import LayerNormGRUCell, LayerNormLSTMCell
 from seqclf.cells.minimal import MinGRUCell, MinLSTMCell
 from seqclf.cells.peephole import PeepholeLSTMCell
 from seqclf.cells.protocol import CellFactory
+from seqclf.choices import CellName
 from seqclf.errors import InvalidArgumentError, did_you_mean
-
-CellName = Literal["lstm", "gru", "rnn", "rnn_relu"]
 
 # Cells that a saved model can name, so that `load` needs no help to make them again.
 KNOWN_CELLS: dict[str, CellFactory] = {

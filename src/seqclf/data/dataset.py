@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from typing_extensions import Self, Unpack
 
 from seqclf.checks import check_choice, check_seed
+from seqclf.choices import TokenizerName
 from seqclf.data.batch import Batch
 from seqclf.data.duplicates import Groups, duplicate_groups, join_groups, members
 from seqclf.data.encode import Means, add_context, cut_padding, encode
@@ -33,7 +34,7 @@ from seqclf.reading.labels import index_label_sets, index_labels, read_groups, r
 from seqclf.reading.plain import canonical
 from seqclf.reading.records import FieldKind
 from seqclf.reading.sequences import read_sequences
-from seqclf.reading.tokenizers import TokenizerName, as_tokenizer
+from seqclf.reading.tokenizers import as_tokenizer
 from seqclf.vocabulary import Vocabulary
 
 __all__ = ["SequenceDataset"]
@@ -121,14 +122,7 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             >>> test[0]
             (tensor([2, 3, 1]), 1)
         """
-        pairs = as_list(pairs, "pairs")
-        for index, pair in enumerate(pairs):
-            if not isinstance(pair, tuple | list) or len(pair) != 2:
-                raise InvalidDataError(
-                    f"pairs must be (sequence, label) pairs; got {pair!r:.80} (item {index}). "
-                    "Give each sequence one label."
-                )
-        return cls.from_sequences([pair[0] for pair in pairs], [pair[1] for pair in pairs], **options)
+        return cls.from_sequences(*read_pairs(pairs), **options)
 
     @classmethod
     def from_sequences(
@@ -209,9 +203,14 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         names, kinds, known = check_fields(fields)
         read = read_sequences(sequences, channels_first=channels_first, names=names)
         cuts = check_choice("trailing_missing", trailing_missing, ("keep", "end")) == "end"
-        if read.kind == "records" and (cuts or channels_first):
-            name = "trailing_missing" if cuts else "channels_first"
-            raise InvalidArgumentError(f"{name} must be left alone for records; it is for float arrays.")
+        for name, given, kind in (
+            ("trailing_missing", cuts, "features"),
+            ("channels_first", channels_first, "features"),
+            ("fields", fields is not None, "records"),
+        ):
+            if given and read.kind != kind:
+                meant = "float arrays" if kind == "features" else kind
+                raise InvalidArgumentError(f"{name} must be left alone for {read.kind}; it is for {meant}.")
         if cuts:
             read = cut_padding(read)
         store, vocabulary, known = encode(
@@ -463,6 +462,25 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
     def _label(self, place: int) -> Any:
         """Return the class index of a sequence; 0 and 1 for each class, (C,), where there may be several."""
         return self.compact_labels[place].long() if self.multi_label else int(self.compact_labels[place])
+
+    def decode(self, index: int) -> Any:
+        """Return a sequence as a reader would write it, as far as it is known.
+
+        Returns:
+            A string, or the list of symbols, in which those that are unknown are `"<unk>"`; a float array (T, F), or
+            (F, T) where it came so; or a list of mappings for records.
+
+        Example:
+            >>> dataset = SequenceDataset.from_pairs([("Satoshi", "Japanese"), ("Rossi", "Italian")])
+            >>> dataset.decode(1)
+            'Rossi'
+        """
+        steps = self.sequences[read_index(index, len(self))]
+        if self.fields is not None:
+            return self.fields.decode(steps.numpy())
+        if self.input_size is not None:
+            return (steps.T if self.channels_first else steps).numpy()
+        return steps.tolist() if self.vocabulary is None else self.vocabulary.decode(steps)
 
     def __iter__(self) -> Iterator[tuple[Tensor, int]]:
         return (self[index] for index in range(len(self)))
@@ -731,3 +749,18 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
         width += "" if self.context_fields is None else f"; context: {', '.join(map(str, self.context_fields.fields))}"
         size = f"{len(self):,} sequences, {len(self.classes)} classes"
         return f"SequenceDataset({size}, lengths {shortest}-{longest}, {width})"
+
+
+def read_pairs(pairs: Iterable[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
+    """Return the sequences and the labels of (sequence, label) pairs.
+
+    Raises:
+        InvalidDataError: An item is not a pair.
+    """
+    pairs = as_list(pairs, "pairs")
+    for index, pair in enumerate(pairs):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise InvalidDataError(
+                f"pairs must be (sequence, label) pairs; got {pair!r:.80} (item {index}). Give each sequence one label."
+            )
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]

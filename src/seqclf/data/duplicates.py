@@ -81,7 +81,7 @@ def _hash(steps: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64], seed: i
 def _scramble(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Spread the bits of each word over all of it.
 
-    Source:
+    References:
         The finaliser of splitmix64: Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
     """
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

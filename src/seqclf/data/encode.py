@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -56,8 +57,6 @@ def encode(
         table = join(read.items)
         fields = fields or find_fields(table, kinds, allow_missing=allow_missing)
         return encode_table(table, fields, allow_empty=allow_empty, allow_missing=allow_missing), None, fields
-    if fields is not None or kinds:
-        raise InvalidArgumentError(f"fields must be None for sequences of {read.kind}; got some. Leave them out.")
     if read.kind == "features":
         warn_of_likely_mistakes(read)
         return encode_features(read, allow_empty=allow_empty, allow_missing=allow_missing), None, None
@@ -118,17 +117,24 @@ def encode_tokens(read: Sequences, vocabulary: Vocabulary, *, allow_empty: bool 
 
 def warn_of_unknown(store: Ragged) -> None:
     """Warn where of some sequences no symbol at all is known: they were probably meant otherwise."""
-    known = np.concatenate([np.zeros(1, np.int64), (store.values.numpy() != Vocabulary.unknown_id).cumsum()])
-    ends = store.offsets.numpy()
-    wrong = np.flatnonzero((known[ends[1:]] == known[ends[:-1]]) & (ends[1:] > ends[:-1]))
+    wrong = find_unknown(store)
     if len(wrong):
         warn_unknown(len(wrong), len(store), int(wrong[0]))
 
 
-def warn_unknown(count: int, of: int, first: int) -> None:
-    """Warn of sequences without a known symbol."""
+def find_unknown(store: Ragged) -> npt.NDArray[np.int64]:
+    """Return which sequences have steps, and none of a symbol that is known."""
+    known = np.concatenate([np.zeros(1, np.int64), (store.values.numpy() != Vocabulary.unknown_id).cumsum()])
+    ends = store.offsets.numpy()
+    found: npt.NDArray[np.int64] = np.flatnonzero((known[ends[1:]] == known[ends[:-1]]) & (ends[1:] > ends[:-1]))
+    return found
+
+
+def warn_unknown(count: int, of: int, first: int | str) -> None:
+    """Warn of sequences without a known symbol, of which the first is named by its number or otherwise."""
+    name = first if isinstance(first, str) else f"sequence {first}"
     warn(
-        f"no symbol is known of {count} of {of} sequences, such as sequence {first}: they all look the same to the "
+        f"no symbol is known of {count} of {of} sequences, such as {name}: they all look the same to the "
         "model. Pass raw sequences as the training data were, not ids; or leave these out."
     )
 

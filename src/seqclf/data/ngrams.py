@@ -33,6 +33,16 @@ def keys_of_windows(ids: Tensor, order: int, base: int) -> Tensor:
     return functional.pad(keys.masked_fill_(~is_whole, -1), (order - 1, 0), value=-1)
 
 
+def rekey(keys: Tensor, base: int, larger: int) -> Tensor:
+    """Return the numbers of n-grams to a larger base, in the same order."""
+    left, place, found = keys.clone(), 1, torch.zeros_like(keys)
+    while bool((left > 0).any()):
+        found += left % base * place
+        left //= base
+        place *= larger
+    return found
+
+
 def ngram_keys(sequences: Ragged, order: int, base: int) -> Tensor:
     """Return the number of the n-gram that ends at each step of all sequences, int64 (N,); -1 where there is none."""
     steps = torch.arange(sequences.total) - torch.repeat_interleave(sequences.offsets[:-1], sequences.lengths)

@@ -96,7 +96,7 @@ def share_of_each(counts: Counter[int], wanted: int) -> dict[int, int]:
 def share_out(counts: Counter[int], wanted: int) -> dict[int, int]:
     """Return how many of each stratum make up `wanted`: its share, by the largest remainders, and never all of it.
 
-    Source:
+    References:
         The method of largest remainders, after Hare and Hamilton, as seats are given out by votes.
     """
     total = sum(counts.values())

@@ -4,7 +4,7 @@ Torch's dropout draws one number after the other for whatever tensor comes, so w
 other examples of its batch. Here each choice is a function of the sequence's key, the place in the model, the step and
 the feature, so an example loses the same in a batch of one and of a hundred, padded or packed, in any order.
 
-Source:
+References:
     Counter-based generation, as in Salmon, Moraes, Dror and Shaw, Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011;
     with the mixing function of Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
 """
@@ -141,7 +141,7 @@ def rarity_thresholds(counts: Tensor) -> Tensor:
 
     So what is rare stands in for what never came. Padding and the unknown symbol itself (ids 0 and 1) stay.
 
-    Source:
+    References:
         Word dropout of Kiperwasser and Goldberg, Simple and Accurate Dependency Parsing Using Bidirectional LSTM
         Feature Representations, TACL 2016, section 4.2 with alpha = 1.
     """

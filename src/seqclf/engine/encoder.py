@@ -5,7 +5,7 @@ import inspect
 from torch import nn
 
 from seqclf.cells.protocol import CellFactory
-from seqclf.cells.table import CellName
+from seqclf.choices import CellName
 from seqclf.errors import InvalidArgumentError
 
 

@@ -78,7 +78,7 @@ def _lay_out(inputs: Tensor | PackedSequence) -> tuple[Tensor, Indices]:
 def _drop_weights(parts: Parts, weights: Sequence[Tensor], rate: float) -> list[Tensor]:
     """Return the weights, some of those from state to state dropped: the same for the whole batch and all its steps.
 
-    Source:
+    References:
         Merity, Keskar and Socher, Regularizing and Optimizing LSTM Language Models, ICLR 2018, section 2; after
         Wan et al., Regularization of Neural Networks using DropConnect, ICML 2013.
     """

@@ -20,7 +20,7 @@ def layer_weights(encoder: nn.RNNBase, layer: int, direction: int, dropout: floa
     Each is dropped with the given probability, and the others are scaled up. One draw serves the whole batch and all
     its steps, so how sequences are batched has no part in it.
 
-    Source:
+    References:
         Merity, Keskar and Socher, Regularizing and Optimizing LSTM Language Models, ICLR 2018, section 2; after
         Wan et al., Regularization of Neural Networks using DropConnect, ICML 2013.
     """

@@ -1,25 +1,27 @@
 """predict and its like: what a model answers for raw sequences."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from seqclf.checks import check_int
+from seqclf.checks import check_int, check_probability
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.encode import (
     add_context,
     encode_features,
     encode_records,
     encode_tokens,
+    find_unknown,
     refuse_empty,
     refuse_non_finite,
     warn_of_unknown,
 )
 from seqclf.data.ragged import Ragged
 from seqclf.errors import InvalidArgumentError, InvalidDataError
+from seqclf.inference.average import Doubles, Models, mean_probabilities, mean_thresholds, models_of, run_models
 from seqclf.inference.logits import (
     Floats,
     answered,
@@ -35,12 +37,15 @@ from seqclf.reading.sequences import read_sequences
 
 __all__ = ["predict", "predict_prefixes", "predict_proba"]
 
+Result = TypeVar("Result")
+
 
 def predict(
-    model: RNNClassifier,
+    model: Models,
     sequences: Iterable[Any] | SequenceDataset,
     *,
     top: int | None = None,
+    reject_below: float | None = None,
     context: Any = None,
     batch_size: int = 256,
 ) -> list[Any]:
@@ -48,11 +53,14 @@ def predict(
 
     Args:
         model: A model that knows its vocabulary, such as one from `RNNClassifier.for_dataset` or `load`; for float
-            sequences it needs none.
+            sequences it needs none. Or a list of several, of the same classes and kind of input, which answer together:
+            the mean of their probabilities decides. Raw sequences are encoded for each with its own vocabulary.
         sequences: Raw sequences (strings, token lists, float arrays (T, F), or records) in a list or whatever else
             `SequenceDataset.from_sequences` takes; or a dataset that was encoded with the model's vocabulary.
         top: How many of the likeliest labels to return for each sequence, with their probabilities; None is the best
             alone, without.
+        reject_below: The least probability that an answer must have; where the best has less, the sequence gets None.
+            `evaluate(model, validation).coverage(p)` says how many answers are left, and how many of them are right.
         context: Facts about each whole sequence, for a model that takes them, as for `from_sequences`; a dataset has
             its own.
         batch_size: How many sequences to run at once. It changes the speed alone.
@@ -60,12 +68,13 @@ def predict(
     Returns:
         As many labels as there are sequences: those of `model.classes`, or class indices where the model has none. An
         empty sequence gets None where the model's `empty` is `"skip"`. A model of several labels gives tuples of those
-        whose probability reaches its `thresholds`, in the order of the classes. With `top`, each is a list of (label,
-        probability) pairs, the likeliest first.
+        whose probability reaches its `thresholds`, of several models their mean, in the order of the classes. With
+        `top`, each is a list of (label, probability) pairs, the likeliest first.
 
     Raises:
         InvalidDataError: A sequence is empty or does not fit the model; the message gives its index.
-        InvalidArgumentError: The model has no vocabulary to encode with.
+        InvalidArgumentError: The model has no vocabulary to encode with, several do not agree, or `reject_below` is no
+            probability, or comes with `top` or for a model of several labels.
 
     Example:
         >>> from seqclf import RNNClassifier, SequenceDataset, fit, predict
@@ -76,24 +85,33 @@ def predict(
         ['a', 'b']
         >>> [label for label, probability in predict(model, ["aaab"], top=2)[0]]
         ['a', 'b']
+        >>> predict(model, ["aaab", "b"], reject_below=0.999)
+        [None, None]
     """
-    check_is_model("model", model)
+    models = models_of(model)
     check_int("batch_size", batch_size)
+    least = check_rejection(models, reject_below, top)
     if top is not None:
         check_int("top", top)
-        return _likeliest(model, predict_proba(model, sequences, context=context, batch_size=batch_size), top)
-    alone = _logits_of_lone_text(model, sequences)
+        return likeliest(models[0], predict_proba(model, sequences, context=context, batch_size=batch_size), top)
+    if len(models) > 1:
+        return _predict_together(models, sequences, context, batch_size, least)
+    only = models[0]
+    alone = None if least or context is not None else _logits_of_lone_text(only, sequences)
     if alone is not None:
-        return name_classes(model, answers_of(model, alone))
-    store = encode_for(model, sequences, context)
-    best = np.zeros((len(store), model.num_classes) if model.multi_label else len(store), np.int64)
-    for indices, _, logits in run_batches(model, store, batch_size, answered(model, store)):
-        best[indices] = answers_of(model, logits)  # at once, as all logits together may be large
-    return labels_of(model, store, best)
+        return name_classes(only, answers_of(only, alone))
+    store = encode_for(only, sequences, context)
+    best = np.zeros((len(store), only.num_classes) if only.multi_label else len(store), np.int64)
+    sure = np.ones(len(store), np.bool_)
+    for indices, _, logits in run_batches(only, store, batch_size, answered(only, store)):
+        best[indices] = answers_of(only, logits)  # at once, as all logits together may be large
+        if least:
+            sure[indices] = is_sure(probabilities_of(only, logits), least)
+    return leave_open(labels_of(only, store, best), sure)
 
 
 def predict_proba(
-    model: RNNClassifier,
+    model: Models,
     sequences: Iterable[Any] | SequenceDataset,
     *,
     context: Any = None,
@@ -103,7 +121,8 @@ def predict_proba(
 
     They sum to 1, but for a model of several labels, each of which has a probability of its own.
 
-    An empty sequence gets NaN where the model's `empty` is `"skip"`.
+    An empty sequence gets NaN where the model's `empty` is `"skip"`. Of several models, they are the arithmetic mean of
+    what each gives, float64, the same bits in any batch and whatever the order of the models.
 
     Args:
         model: As for `predict`.
@@ -116,17 +135,115 @@ def predict_proba(
         InvalidArgumentError: As `predict`.
 
     Example:
+        >>> import numpy as np
         >>> from seqclf import RNNClassifier, Vocabulary, predict_proba
         >>> model = RNNClassifier(2, vocab_size=4, vocabulary=Vocabulary("ab"), hidden_size=8, seed=0)
         >>> predict_proba(model, ["ab", "b", "aaa"]).shape
         (3, 2)
+        >>> other = RNNClassifier(2, vocab_size=4, vocabulary=Vocabulary("ab"), hidden_size=8, seed=1)
+        >>> mean = (predict_proba(model, ["ab"]) + predict_proba(other, ["ab"])) / 2
+        >>> bool(np.allclose(predict_proba([model, other], ["ab"]), mean))
+        True
     """
-    check_is_model("model", model)
+    models = models_of(model)
     check_int("batch_size", batch_size)
-    alone = _logits_of_lone_text(model, sequences)
+    if len(models) > 1:
+        stores = _encode_for_each(models, sequences, context)
+        found = np.empty((len(stores[0]), models[0].num_classes))
+        for block, logits in run_models(models, stores, batch_size):
+            found[block] = mean_probabilities(models, logits)
+        return found
+    only = models[0]
+    alone = _logits_of_lone_text(only, sequences) if context is None else None
     if alone is not None:
-        return probabilities_of(model, alone)
-    return probabilities_of(model, compute_logits(model, encode_for(model, sequences, context), batch_size))
+        return probabilities_of(only, alone)
+    return probabilities_of(only, compute_logits(only, encode_for(only, sequences, context), batch_size))
+
+
+def check_rejection(models: Sequence[RNNClassifier], reject_below: float | None, top: int | None) -> float:
+    """Return the least probability that an answer must have, 0 where any will do."""
+    if reject_below is None:
+        return 0.0
+    if models[0].multi_label:
+        raise InvalidArgumentError(
+            f"reject_below must be None for a model of several labels; got {reject_below!r}. Which labels are sure "
+            "enough is what its thresholds say: set model.thresholds."
+        )
+    if top is not None:
+        raise InvalidArgumentError(
+            f"reject_below must be None beside top; got {reject_below!r} and {top!r}. The probabilities of the "
+            "likeliest labels say how sure they are."
+        )
+    return check_probability("reject_below", reject_below)
+
+
+def is_sure(probabilities: Floats, least: float) -> npt.NDArray[np.bool_]:
+    """Tell of which rows of probabilities (n, C) the best reaches a number, (n,); in float64, as `evaluate` does."""
+    found: npt.NDArray[np.bool_] = probabilities.max(1).astype(np.float64) >= least
+    return found
+
+
+def leave_open(labels: list[Any], sure: npt.NDArray[np.bool_]) -> list[Any]:
+    """Return labels, with None in place of those that are not sure."""
+    return labels if sure.all() else [label if one else None for label, one in zip(labels, sure.tolist(), strict=True)]
+
+
+def answer_all(
+    models: Sequence[RNNClassifier], sequences: list[Any], context: Any, batch_size: int
+) -> tuple[list[Any], Floats, npt.NDArray[np.int64]]:
+    """Return what `predict` and `predict_proba` give at once, and of which sequences no symbol is known.
+
+    What is unknown is not warned of, as these may be a part of the sequences only.
+    """
+    first = models[0]
+    stores = [encode_for(model, sequences, context, warns=False) for model in models]
+    known = first.vocabulary is None or first.fields is not None or first.input_size is not None
+    unknown = np.zeros(0, np.int64) if known else find_unknown(stores[0])
+    if len(models) == 1:
+        logits = compute_logits(first, stores[0], batch_size)
+        return labels_of(first, stores[0], answers_of(first, logits)), probabilities_of(first, logits), unknown
+    probabilities = np.empty((len(stores[0]), first.num_classes))
+    for block, parts in run_models(models, stores, batch_size):
+        probabilities[block] = mean_probabilities(models, parts)
+    return labels_of(first, stores[0], answers_together(models, probabilities)), probabilities, unknown
+
+
+def _predict_together(
+    models: Sequence[RNNClassifier], sequences: Any, context: Any, batch_size: int, least: float
+) -> list[Any]:
+    """Return the labels that the mean of the models' probabilities decides for."""
+    first, stores = models[0], _encode_for_each(models, sequences, context)
+    count = len(stores[0])
+    best = np.zeros((count, first.num_classes) if first.multi_label else count, np.int64)
+    sure = np.ones(count, np.bool_)
+    for block, logits in run_models(models, stores, batch_size):
+        probabilities = mean_probabilities(models, logits)
+        best[block] = answers_together(models, probabilities)
+        if least:
+            sure[block] = is_sure(probabilities, least)
+    return leave_open(labels_of(first, stores[0], best), sure)
+
+
+def answers_together(models: Sequence[RNNClassifier], probabilities: Doubles) -> npt.NDArray[np.int64]:
+    """Return the most probable class of mean probabilities (n, C), (n,); or 0 and 1 for each class, (n, C)."""
+    if models[0].multi_label:
+        return (probabilities >= mean_thresholds(models)).astype(np.int64)
+    best: npt.NDArray[np.int64] = probabilities.argmax(1)
+    return best
+
+
+def _encode_for_each(models: Sequence[RNNClassifier], sequences: Any, context: Any) -> list[Ragged]:
+    """Return sequences as each of several models takes them."""
+    sequences = sequences if isinstance(sequences, SequenceDataset) else as_list(sequences)  # which may come but once
+    return [_for_one_of_several(place, encode_for, one, sequences, context) for place, one in enumerate(models)]
+
+
+def _for_one_of_several(place: int, function: Callable[..., Result], *given: Any) -> Result:
+    """Call a function for one of several models; an error about data then says for which."""
+    try:
+        return function(*given)
+    except InvalidDataError as error:
+        raise InvalidDataError(f"{error} (for model[{place}])") from None
 
 
 def predict_prefixes(
@@ -170,7 +287,7 @@ def predict_prefixes(
     return curves
 
 
-def _likeliest(model: RNNClassifier, probabilities: Floats, top: int) -> list[Any]:
+def likeliest(model: RNNClassifier, probabilities: Floats, top: int) -> list[Any]:
     """Return the likeliest labels of rows of probabilities (n, C), with these; None for what the model skips."""
     classes = range(model.num_classes) if model.classes is None else model.classes
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
@@ -182,7 +299,8 @@ def _likeliest(model: RNNClassifier, probabilities: Floats, top: int) -> list[An
 
 def _logits_of_lone_text(model: RNNClassifier, sequences: Any) -> Floats | None:
     """Return the logits (1, C) for a list of one text, which needs nothing that only batches need; None for others."""
-    if type(sequences) is not list or len(sequences) != 1 or type(sequences[0]) is not str or model.vocabulary is None:
+    is_lone_text = type(sequences) is list and len(sequences) == 1 and type(sequences[0]) is str
+    if not is_lone_text or model.vocabulary is None or model.context_fields is not None:
         return None
     logits = logits_of_tokens(model, pack(model, full_table=False), sequences[0])
     return None if logits is None else logits[None]
@@ -212,7 +330,9 @@ def labels_of(model: RNNClassifier, sequences: Ragged, best: npt.NDArray[np.int6
     return [label if length else None for label, length in zip(labels, sequences.lengths.tolist(), strict=True)]
 
 
-def encode_for(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, context: Any = None) -> Ragged:
+def encode_for(
+    model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset, context: Any = None, *, warns: bool = True
+) -> Ragged:
     """Return raw sequences, or those of a dataset, as ids or features that `model` takes, with their context."""
     if isinstance(sequences, SequenceDataset):
         if context is not None:
@@ -242,7 +362,8 @@ def encode_for(model: RNNClassifier, sequences: Iterable[Any] | SequenceDataset,
     else:
         assert model.vocabulary is not None
         store = encode_tokens(read, model.vocabulary, allow_empty=allow_empty)
-        warn_of_unknown(store)
+        if warns:
+            warn_of_unknown(store)
     return add_context(store, context, model.context_fields)[0] if context is not None else store
 
 
@@ -301,6 +422,14 @@ def admit(name: str, model: RNNClassifier, dataset: SequenceDataset) -> Sequence
     admitted = dataset.drop_empty() if model.empty == "skip" else dataset
     if len(admitted) == 0:
         raise InvalidDataError(f"{name} must hold at least one sequence; got none. Check where the data come from.")
+    return admitted
+
+
+def admit_for_each(name: str, models: Sequence[RNNClassifier], dataset: SequenceDataset) -> SequenceDataset:
+    """Return the labelled sequences that one model, or several, are measured on; raise where they do not fit them."""
+    admitted = admit(name, models[0], dataset)
+    for place, model in enumerate(models[1:], start=1):
+        _for_one_of_several(place, admit, name, model, admitted)
     return admitted
 
 

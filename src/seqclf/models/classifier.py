@@ -1,7 +1,9 @@
 """RNNClassifier: embed, encode, pool, and a linear head."""
 
+import copy
 import inspect
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, cast, get_args
 
@@ -11,9 +13,10 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from typing_extensions import Self, Unpack
 
 from seqclf.cells.protocol import CellFactory
-from seqclf.cells.table import CellName, check_cell
+from seqclf.cells.table import check_cell
 from seqclf.checks import check_choice, check_int, check_probability, check_seed
-from seqclf.data.dataset import SequenceDataset
+from seqclf.choices import CellName, EmptyPolicy, MissingPolicy, PoolingName, PositionsName
+from seqclf.data.dataset import SequenceDataset, read_pairs
 from seqclf.data.ngrams import count_ngrams
 from seqclf.defaults import is_auto, model_options
 from seqclf.engine import recurrence
@@ -28,8 +31,19 @@ from seqclf.errors import InvalidArgumentError
 from seqclf.fields import Fields
 from seqclf.forks import leave_lost_threads
 from seqclf.models.context import ContextLogits, check_context
-from seqclf.models.features import Features, FieldFeatures, MissingPolicy, warn_of_offsets
-from seqclf.models.inputs import EmptyPolicy, check_inputs, check_keys, check_width
+from seqclf.models.features import Features, FieldFeatures, warn_of_offsets
+from seqclf.models.growing import (
+    Unknown,
+    count_labels,
+    grow_context,
+    grow_counts,
+    grow_embedding,
+    grow_head,
+    grow_ngrams,
+    grow_thresholds,
+    more_classes,
+)
+from seqclf.models.inputs import check_inputs, check_keys, check_width
 from seqclf.models.options import (
     ModelOptions,
     SymbolDropout,
@@ -40,17 +54,17 @@ from seqclf.models.options import (
     check_vocabulary,
     refuse_odds,
 )
-from seqclf.models.pooling import LastPooling, PoolingName, build_pooling, native_poolings, zero_padding
+from seqclf.models.pooling import LastPooling, build_pooling, native_poolings, zero_padding
 from seqclf.models.pretrained import Pretrained, read_embeddings
 from seqclf.models.stream import Stream
 from seqclf.models.symbols import (
     MOST_NGRAMS,
     NGramVectors,
-    PositionsName,
     PositionVectors,
     check_ngrams,
     check_positions,
 )
+from seqclf.reading.columns import as_values
 from seqclf.seeding import Draws
 from seqclf.vocabulary import Vocabulary
 
@@ -371,6 +385,115 @@ class RNNClassifier(nn.Module):
         if orders is None:
             return None
         return count_ngrams(dataset.sequences, orders, len(dataset.vocabulary), least, MOST_NGRAMS)
+
+    def unknown(self, pairs: Iterable[tuple[Any, Any]]) -> Unknown:
+        """Return which classes and symbols of new data the model does not know, and how often they occur.
+
+        `extend` takes what this returns: `model.extend(*model.unknown(pairs))`. Of float sequences and records only
+        classes are looked at.
+
+        Args:
+            pairs: (sequence, label) pairs, as `SequenceDataset.from_pairs` takes them.
+
+        Raises:
+            InvalidArgumentError: The model has no classes, or no vocabulary.
+            InvalidDataError: An item is not a pair, or is not of the kind that the model takes.
+
+        Example:
+            >>> from seqclf import RNNClassifier, SequenceDataset
+            >>> train = SequenceDataset.from_pairs([("Satoshi", "Japanese"), ("Rossi", "Italian")])
+            >>> new = RNNClassifier.for_dataset(train).unknown([("Strauß", "German"), ("Sato", "Japanese")])
+            >>> new.classes, new.symbols
+            (Counter({'German': 1}), Counter({'r': 1, 'u': 1, 'ß': 1}))
+        """
+        if self.classes is None or (self.vocabulary is None and self.input_size is None):
+            wanted = "classes" if self.classes is None else "a vocabulary"
+            raise InvalidArgumentError(
+                f"model must have {wanted} to tell what is unknown to it; got none. Make it with "
+                "RNNClassifier.for_dataset."
+            )
+        sequences, labels = read_pairs(pairs)
+        counts = count_labels(labels, multi_label=self.multi_label) if labels else Counter()
+        classes = Counter({label: count for label, count in counts.items() if label not in self.classes})
+        return Unknown(classes, Counter() if self.vocabulary is None else self.vocabulary.count_unknown(sequences))
+
+    @torch.inference_mode(False)
+    def extend(self, classes: Iterable[Any] = (), symbols: Iterable[Any] = ()) -> Self:
+        """Return a new model that knows more classes and symbols; this one stays as it is.
+
+        For sequences of symbols that were known before, the new model gives each class that was known before the same
+        logit: bit for bit where the compiled kernels run, elsewhere up to rounding. Their order stays, and with it the
+        answer. Then `fit` goes on with the new model, on data that have what is new, and some of what is old, which is
+        else forgotten.
+
+        A new class begins with the mean of the weights of the others. Its logit is the mean of theirs, so it is never
+        the most probable, and k new ones beside C leave these C / (C + k) of the probability, or more. (Where there
+        may be several labels, probabilities stay as they were, and a new label gets the highest of the thresholds, so
+        that it is only answered beside an old one.) A new symbol begins with the mean of the vectors of the others;
+        n-grams that hold it have none. Frozen vectors stay frozen, and new ones with them.
+
+        Args:
+            classes: Labels, which follow those that there are, in this order; those of a set are sorted. One that is
+                there is passed over.
+            symbols: Symbols, likewise, as `Vocabulary.extend` takes them. A mapping from symbols says how often
+                training will have them, which `symbol_dropout="rare"` goes by; others are never dropped.
+
+        Raises:
+            InvalidArgumentError: The model has no classes, or no vocabulary, to add to; one that is given is not of
+                their kind; or a part of the model is not as it was made.
+            InvalidDataError: They are not in a list, or another collection.
+
+        Example:
+            >>> from seqclf import RNNClassifier, SequenceDataset, fit, predict
+            >>> train = SequenceDataset.from_pairs([("aab", "a"), ("aba", "a"), ("bba", "b"), ("bab", "b")] * 8)
+            >>> model = RNNClassifier.for_dataset(train, hidden_size=8, seed=0)
+            >>> _ = fit(model, train, epochs=20, batch_size=4, progress=False)
+            >>> pairs = [("aab", "a"), ("bab", "b"), ("cab", "c"), ("cba", "c")] * 8
+            >>> larger = model.extend(*model.unknown(pairs))
+            >>> larger.classes, larger.vocabulary.symbols, predict(larger, ["abb"]) == predict(model, ["abb"])
+            (('a', 'b', 'c'), ('a', 'b', 'c'), True)
+            >>> more = SequenceDataset.from_pairs(pairs, vocabulary=larger.vocabulary, classes=larger.classes)
+            >>> _ = fit(larger, more, epochs=20, batch_size=4, progress=False)
+            >>> predict(larger, ["abb", "cbb"])
+            ['a', 'c']
+        """
+        model = copy.deepcopy(self)
+        model._add_classes(more_classes(self.classes, classes))
+        model._add_symbols(symbols)
+        return model
+
+    def _add_classes(self, classes: tuple[Any, ...] | None) -> None:
+        """Take on all these classes, which begin with those that there are."""
+        count = 0 if classes is None else len(classes) - self.num_classes
+        if not count:
+            return
+        grow_head(self.head, count)
+        if self.context_logits is not None:
+            grow_context(self.context_logits, count)
+        if self.multi_label:
+            self.thresholds = grow_thresholds(self.thresholds, count)
+        self.classes, self.num_classes = classes, self.num_classes + count
+
+    def _add_symbols(self, symbols: Iterable[Any]) -> None:
+        """Take on those of some symbols that are new."""
+        given = symbols if isinstance(symbols, str | Mapping) else as_values(symbols, "symbols")
+        if not given:
+            return
+        if self.vocabulary is None or self.vocab_size is None:
+            kind = "without a vocabulary" if self.input_size is None else "of float sequences or records"
+            raise InvalidArgumentError(
+                f"symbols must be left out for a model {kind}; got some. Make a model anew where fields have new "
+                "categories; pass vocabulary= where the model was made without."
+            )
+        vocabulary = self.vocabulary.extend(given)
+        new = vocabulary.symbols[len(self.vocabulary.symbols) :]
+        if new:
+            grow_embedding(self.embedding, len(new))
+        if new and self.ngram_vectors is not None:
+            grow_ngrams(self.ngram_vectors, len(vocabulary))
+        if self.symbol_counts is not None:
+            self.symbol_counts = grow_counts(self.symbol_counts, new, given)
+        self.vocabulary, self.vocab_size = vocabulary, len(vocabulary)
 
     def forward(
         self,

@@ -1,21 +1,20 @@
 """Float features on their way into a model: standardised, and with missing values dealt with."""
 
 import math
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from typing_extensions import Self
 
+from seqclf.choices import MissingPolicy
 from seqclf.fields import Fields
 from seqclf.reading.sequences import warn
 
 _MOST_OFFSET = 30.0  # standard deviations from zero; and less than that is no offset
 
 _FIRST_ID = 2  # of a category that is known
-
-MissingPolicy = Literal["error", "mean", "forward", "indicator"]
 
 
 class Features(nn.Module):

@@ -1,16 +1,15 @@
 """The edge of the model: what it may be made for and what a forward call may be given, checked once."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from seqclf.checks import check_int
+from seqclf.choices import EmptyPolicy
 from seqclf.engine.layout import packed_lengths
 from seqclf.errors import InvalidArgumentError, InvalidDataError
-
-EmptyPolicy = Literal["error", "skip", "zero"]
 
 
 def check_width(vocab_size: int | None, input_size: int | None) -> tuple[int | None, int | None]:

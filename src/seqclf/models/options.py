@@ -6,16 +6,12 @@ from typing import Any, Literal, TypedDict, get_args
 from torch import nn
 
 from seqclf.cells.protocol import CellFactory
-from seqclf.cells.table import CellName
 from seqclf.checks import check_choice, check_probability
+from seqclf.choices import CellName, EmptyPolicy, MissingPolicy, PoolingName, PositionsName
 from seqclf.defaults import Auto
 from seqclf.engine.plan import ExecutionName
 from seqclf.errors import InvalidArgumentError
 from seqclf.fields import Fields
-from seqclf.models.features import MissingPolicy
-from seqclf.models.inputs import EmptyPolicy
-from seqclf.models.pooling import PoolingName
-from seqclf.models.symbols import PositionsName
 from seqclf.reading.columns import as_list
 from seqclf.vocabulary import Vocabulary
 

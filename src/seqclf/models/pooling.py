@@ -9,15 +9,14 @@ returned for the steps before (None at the start), and returns the pooled prefix
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seqclf.cells.scan import linear_scan
+from seqclf.choices import PoolingName
 from seqclf.engine.layout import last_states
-
-PoolingName = Literal["last", "mean", "max", "attention"]
 
 
 class LastPooling(nn.Module):
@@ -74,7 +73,7 @@ class MaxPooling(nn.Module):
 class AttentionPooling(nn.Module):
     """A weighted mean over the real steps, with weights softmax(v · tanh(W state + b)) that are learned.
 
-    Source:
+    References:
         The word attention of Yang et al., Hierarchical Attention Networks for Document Classification, NAACL 2016,
         equations 5 to 7.
     """

@@ -4,18 +4,17 @@ Legend: B sequences, T steps, E features of a vector, K orders of n-grams, M n-g
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seqclf.checks import check_choice, check_int
+from seqclf.choices import PositionsName
 from seqclf.data.ngrams import MOST_KEYS, keys_of_windows
 from seqclf.engine.library import MOST_NGRAM
 from seqclf.errors import InvalidArgumentError
-
-PositionsName = Literal["start", "end", "both"]
 
 MOST_DISTANCES = 128  # distances with a vector of their own, from each end; those further away share the last
 MOST_NGRAMS = 1 << 15  # the most frequent: each is a row that every update of the weights goes through

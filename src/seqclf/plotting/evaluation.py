@@ -32,7 +32,8 @@ def plot_confusion(result: Evaluation, *, title: str = "") -> "Figure":
 
     Example:
         >>> import numpy as np
-        >>> from seqclf import Evaluation, plot_confusion
+        >>> from seqclf import Evaluation
+        >>> from seqclf.plotting import plot_confusion
         >>> result = Evaluation(np.full(4, 0.5), np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), ("cat", "dog"))
         >>> figure = plot_confusion(result)
         >>> figure.axes[0].get_xlabel()
@@ -76,12 +77,13 @@ def plot_calibration(result: Evaluation | Mapping[Any, Evaluation], *, bins: int
         InvalidArgumentError: There is no result, `bins` is not a number from 1 up, or confidences are not known.
         MissingDependencyError: matplotlib is not installed.
 
-    Source:
+    References:
         Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, section 2.
 
     Example:
         >>> import numpy as np
-        >>> from seqclf import Evaluation, plot_calibration
+        >>> from seqclf import Evaluation
+        >>> from seqclf.plotting import plot_calibration
         >>> labels, sure = np.array([0, 0, 1, 1]), np.array([0.9, 0.9, 0.6, 0.6])
         >>> result = Evaluation(np.full(4, 0.5), labels, np.array([0, 0, 0, 1]), ("cat", "dog"), confidences=sure)
         >>> figure = plot_calibration(result, bins=10)

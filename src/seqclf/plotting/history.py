@@ -28,7 +28,8 @@ def plot_history(history: History, *, title: str = "") -> "Figure":
         MissingDependencyError: matplotlib is not installed.
 
     Example:
-        >>> from seqclf import History, plot_history
+        >>> from seqclf import History
+        >>> from seqclf.plotting import plot_history
         >>> figure = plot_history(History({"loss": [2.0, 1.0], "accuracy": [0.2, 0.6]}))
         >>> [axes.get_ylabel() for axes in figure.axes]
         ['mean NLL (nats)', 'accuracy (%)']

@@ -39,7 +39,8 @@ def plot_lengths(dataset: SequenceDataset, *, title: str = "") -> "Figure":
         MissingDependencyError: matplotlib is not installed.
 
     Example:
-        >>> from seqclf import SequenceDataset, plot_lengths
+        >>> from seqclf import SequenceDataset
+        >>> from seqclf.plotting import plot_lengths
         >>> figure = plot_lengths(SequenceDataset.from_pairs([("ab", "x"), ("a", "y"), ("abaab", "x")]))
         >>> [text.get_text() for text in figure.axes[1].get_yticklabels()]
         ['y (1)', 'x (2)']

@@ -43,7 +43,8 @@ def plot_study(
         MissingDependencyError: matplotlib is not installed.
 
     Example:
-        >>> from seqclf import SequenceDataset, plot_study, run_study
+        >>> from seqclf import SequenceDataset, run_study
+        >>> from seqclf.plotting import plot_study
         >>> data = SequenceDataset.from_pairs([("aab", "a"), ("aba", "a"), ("bba", "b"), ("bab", "b")] * 4)
         >>> grid = {"batch_size": [2, 8], "seed": [0, 1]}
         >>> base = {"hidden_size": 4, "epochs": 3}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from seqclf.errors import InvalidArgumentError, InvalidDataError
+from seqclf.reading.plain import sort_values
 
 _FRAMES = ("columns", "column_names")  # what pandas, polars, pyarrow and datasets call the names of their columns
 
@@ -35,6 +36,17 @@ def as_list(items: Any, name: str = "sequences") -> list[Any]:
     if isinstance(items, str | bytes | bytearray | Mapping):
         raise _refuse(items, name)
     return _listed(items, name)
+
+
+def as_values(items: Any, name: str) -> list[Any]:
+    """Return values as `as_list` does, or those of a set, sorted, or the keys of a mapping.
+
+    Raises:
+        InvalidDataError: It is a single string, a whole table, or no iterable at all.
+    """
+    if isinstance(items, Mapping):
+        return list(items)
+    return sort_values(items) if isinstance(items, set | frozenset) else as_list(items, name)
 
 
 def _listed(items: Any, name: str) -> list[Any]:

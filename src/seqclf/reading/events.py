@@ -28,6 +28,13 @@ class Events:
         sequences: Their records, in the order of time, as `predict` and `SequenceDataset.from_sequences` take them.
         context: The facts about each, by columns; None where none were asked for.
         labels: The label of each; None where none was asked for.
+
+    Example:
+        >>> from seqclf.reading import read_events
+        >>> table = {"user": [7, 8, 7], "page": ["home", "help", "cart"]}
+        >>> events = read_events(table, by="user")
+        >>> events.keys, len(events)
+        ([7, 8], 2)
     """
 
     keys: list[Any]
@@ -75,7 +82,7 @@ def read_events(
     """
     given = [name for name in (by, order, label) if name is not None]
     wanted = None if fields is None else [*given, *(name for name in fields if name != GAP), *(context or ())]
-    columns = _columns_of(table, wanted)
+    columns = _columns_of(table, wanted, by)
     for name in (*given, *(context or ()), *(fields or ())):
         if name not in columns and name != GAP:
             raise InvalidDataError(
@@ -104,9 +111,9 @@ def read_events(
     return Events(keys, sequences, facts, labels)
 
 
-def _columns_of(table: Any, names: Sequence[str] | None) -> dict[str, Column]:
+def _columns_of(table: Any, names: Sequence[str] | None, key: str) -> dict[str, Column]:
     if isinstance(table, str | Path):
-        return read_columns(as_path(table), names)
+        return read_columns(as_path(table), names, texts=(key,))
     if isinstance(table, Mapping):
         known: Iterable[Any] = table
     elif hasattr(table, "column_names") or hasattr(table, "columns"):

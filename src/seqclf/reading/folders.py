@@ -17,12 +17,12 @@ _TUTORIAL_LETTERS = frozenset(string.ascii_letters + " .,;'")
 
 
 def fold_ascii(text: str) -> str:
-    """Remove accents, and keep only ASCII letters, blanks and `.,;'`: the 57 symbols of PyTorch's names tutorial.
+    """Remove accents, and keep only ASCII letters, blanks and ``.,;'``: the 57 symbols of PyTorch's names tutorial.
 
     Letters that Unicode does not compose of a base letter and a mark, such as ß or ł, fall away, as they do in the
     tutorial.
 
-    Source:
+    References:
         The rule of https://pytorch.org/tutorials/intermediate/char_rnn_classification_tutorial.html.
 
     Example:

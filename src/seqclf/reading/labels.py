@@ -122,27 +122,27 @@ def _as_set(labels: Any, index: int) -> list[Any]:
     return list(labels)
 
 
-def read_groups(groups: Any, count: int) -> npt.NDArray[np.int64]:
+def read_groups(groups: Any, count: int, name: str = "groups") -> npt.NDArray[np.int64]:
     """Return a number for what each of `count` sequences comes from, the same for equal ones.
 
     Raises:
         InvalidArgumentError: They are more or fewer, or one is missing or not hashable.
     """
-    values = list(map(plain, as_list(groups, "groups")))
+    values = list(map(plain, as_list(groups, name)))
     if len(values) != count:
         raise InvalidArgumentError(
-            f"groups must be as many as sequences; got {len(values)} for {count}. Give each sequence its group."
+            f"{name} must be as many as sequences; got {len(values)} for {count}. Give one for each."
         )
     numbers: dict[Any, int] = {}
     for index, value in enumerate(values):
         if is_missing(value):
             raise InvalidArgumentError(
-                f"groups must be known; got {value!r} (sequence {index}). Give such sequences groups of their own."
+                f"{name} must be known; got {value!r} (sequence {index}). Give such sequences groups of their own."
             )
         try:
             numbers.setdefault(value, len(numbers))
         except TypeError as error:
-            raise InvalidArgumentError(f"groups must be hashable; got {error} (sequence {index}).") from None
+            raise InvalidArgumentError(f"{name} must be hashable; got {error} (sequence {index}).") from None
     return np.array([numbers[value] for value in values], np.int64)
 
 

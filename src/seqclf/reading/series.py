@@ -27,7 +27,7 @@ def read_series(path: PathLike) -> list[Series]:
         path: The file, which may be packed by gzip.
 
     Returns:
-        (series, label) pairs: arrays (T, F), and labels as the file has them.
+        Pairs of a series (T, F), and its label as the file has it.
 
     Raises:
         FileFormatError: The file cannot be read, or a line is none of a series; the message names it.

@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +75,14 @@ def lines_of(file: TextIO, path: Path) -> Iterator[str]:
             f"text must be in its encoding, {file.encoding}; got {error.reason} in {path}, not far behind line "
             f"{number}. Pass encoding= as it was written."
         ) from None
+
+
+def share_read(file: Any) -> float:
+    """Return how much of a file from `open_text` was read, from 0 to 1; of a packed one, of what stands on the disk."""
+    raw = file.buffer.raw
+    raw = getattr(raw, "fileobj", raw)
+    size = os.fstat(raw.fileno()).st_size
+    return float(min(1.0, raw.tell() / size)) if size else 1.0
 
 
 def _refuse_undecoded(line: str, path: Path, number: int, has_others: bool) -> None:

@@ -14,11 +14,11 @@ import sys
 import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+from seqclf.choices import TokenizerName
 from seqclf.errors import InvalidArgumentError, InvalidDataError, MissingDependencyError
 
-TokenizerName = Literal["characters", "words", "lowercase_words", "bytes"]
 Split = Callable[[str], Iterable[Hashable]]
 
 _ALONE = "\u3040-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"

@@ -86,6 +86,14 @@ class Trials:
     Attributes:
         trials: Each choice of options, the best first; those that were tried on more parts come before others.
         linear: The accuracy of a linear model on the same parts as the best; None without scikit-learn.
+
+    Example:
+        >>> from seqclf import SequenceDataset, autotune
+        >>> pairs = [("a" * n + "b", "x") for n in range(20)] + [("b" * n + "a", "y") for n in range(20)]
+        >>> train = SequenceDataset.from_pairs(pairs)
+        >>> model, trials = autotune(train, minutes=0.0001, base={"hidden_size": 8, "epochs": 2}, progress=False)
+        >>> trials.best is trials.trials[0]
+        True
     """
 
     trials: list[Trial] = field(default_factory=list)

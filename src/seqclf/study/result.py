@@ -34,6 +34,15 @@ class Summary:
         runs: The runs.
         mean: The mean of each measure over the runs that did not break off: `test_accuracy`, `validation_loss`, …
         std: Their standard deviation (of the sample: n - 1); 0 for a single run.
+
+    Example:
+        >>> from seqclf import SequenceDataset, run_study
+        >>> data = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b")] * 8)
+        >>> base = {"epochs": 2, "hidden_size": 4}
+        >>> study = run_study(data, {"seed": [0, 1]}, base=base, test_data=data, progress=False)
+        >>> (summary,) = study.summarise()
+        >>> summary.n, sorted(summary.mean)[:3]
+        (2, ['accuracy', 'loss', 'test_accuracy'])
     """
 
     options: Options
@@ -290,7 +299,17 @@ def label(run: Run, names: Sequence[str]) -> str:
 
 
 def format_measure(measure: str, row: Summary) -> str:
-    """Return mean ± standard deviation, accuracies in percent; where runs broke off, of how many of them."""
+    """Return mean ± standard deviation, accuracies in percent; where runs broke off, of how many of them.
+
+    Example:
+        >>> from seqclf.study import format_measure
+        >>> from seqclf import SequenceDataset, run_study
+        >>> data = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b")] * 8)
+        >>> base = {"epochs": 2, "hidden_size": 4}
+        >>> study = run_study(data, {"seed": [0, 1]}, base=base, test_data=data, progress=False)
+        >>> format_measure("test_accuracy", study.summarise()[0])  # doctest: +ELLIPSIS
+        '... ± ...'
+    """
     if not row.n:
         return "-"
     scale, digits = (100, 1) if measure.endswith("accuracy") else (1, 3)

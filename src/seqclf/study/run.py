@@ -20,7 +20,7 @@ from seqclf.training.evaluate import evaluate
 from seqclf.training.evaluation import Evaluation
 from seqclf.training.fit import fit
 from seqclf.training.history import History
-from seqclf.training.run import EpochEnd
+from seqclf.training.hooks import FitState
 
 __all__ = ["Run"]
 
@@ -72,6 +72,15 @@ class Run:
         error: Why the training broke off, such as a loss that was not finite; None where it went well. A run that broke
             off has no results and no model.
         model_file: Where the trained model lies, where models were kept.
+
+    Example:
+        >>> from seqclf import SequenceDataset, run_study
+        >>> data = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b")] * 8)
+        >>> base = {"epochs": 2, "hidden_size": 4}
+        >>> study = run_study(data, {"seed": [0, 1]}, base=base, test_data=data, progress=False)
+        >>> run = study.runs[0]
+        >>> run.options["seed"], run.history.epochs, sorted(run.results)
+        (0, 2, ['test'])
     """
 
     options: Options
@@ -163,7 +172,7 @@ class _Watcher:
         self.history, self.curves = History(), History()
         self.seconds = 0.0  # spent on measuring
 
-    def __call__(self, end: EpochEnd) -> None:
+    def __call__(self, end: FitState) -> None:
         start = time.perf_counter()
         self.history = end.history
         measures: dict[str, float] = {}

@@ -8,21 +8,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import cross_entropy, logsigmoid
 
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError
+from seqclf.inference.average import Models, models_of
 from seqclf.inference.logits import compute_logits
-from seqclf.inference.predict import admit, predict_proba
+from seqclf.inference.predict import admit_for_each, predict_proba
 from seqclf.models.classifier import RNNClassifier
 from seqclf.reading.columns import as_mapping, as_numbers
 
 __all__ = ["adjust_priors", "calibrate"]
 
+_POINTS = 33  # from 0.05 to 20, each a fifth more than the one before
+
 Frequencies = SequenceDataset | Sequence[float] | Tensor
 
 
-def calibrate(model: RNNClassifier, validation_data: SequenceDataset, *, batch_size: int = 256) -> float:
+def calibrate(model: Models, validation_data: SequenceDataset, *, batch_size: int = 256) -> float:
     """Make a model, in place, as sure as it is right on data that it was not trained on: temperature scaling.
 
     Networks that fit their training data well are too sure of themselves elsewhere. All logits are divided by the one
@@ -33,11 +36,16 @@ def calibrate(model: RNNClassifier, validation_data: SequenceDataset, *, batch_s
     Of a model of several labels the temperature makes the mean binary cross-entropy least; and the threshold of each
     label becomes the probability that makes its F1 on `validation_data` greatest, where it has a member there.
 
+    Of a list of models, which answer together by the mean of their probabilities, one temperature for all of them makes
+    the loss of that mean least: the mean of models that are each as sure as they are right is less sure than it is
+    right, for it is right more often than they are. Alone, each is then too sure. Where they disagree, dividing logits
+    can change which class has the greatest mean. Thresholds are chosen for the mean, and each model gets them.
+
     n sequences cannot show that a model is always right, even if it is on all of them. So each label is taken to be
     right with n + 1 in n + 2: with few sequences no model becomes certain, and with many this changes nothing.
 
     Args:
-        model: The trained model.
+        model: The trained model; or a list of several, as for `predict`.
         validation_data: Labelled sequences that were not trained on, encoded with the model's vocabulary.
         batch_size: How many sequences to run at once.
 
@@ -46,10 +54,12 @@ def calibrate(model: RNNClassifier, validation_data: SequenceDataset, *, batch_s
 
     Raises:
         InvalidDataError: `validation_data` do not fit the model.
+        InvalidArgumentError: Several models do not agree.
 
-    Source:
+    References:
         Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, section 4.2. The targets
-        are those of Platt, Probabilistic Outputs for Support Vector Machines, 1999, section 2.2.
+        are those of Platt, Probabilistic Outputs for Support Vector Machines, 1999, section 2.2. For several models,
+        Rahaman and Thiery, Uncertainty Quantification and Deep Ensembles, NeurIPS 2021.
 
     Example:
         >>> from seqclf import RNNClassifier, SequenceDataset, calibrate, evaluate, fit
@@ -61,34 +71,65 @@ def calibrate(model: RNNClassifier, validation_data: SequenceDataset, *, batch_s
         >>> calibrate(model, other) > 1, evaluate(model, other).loss < before
         (True, True)
     """
-    validation_data = admit("validation_data", model, validation_data)
-    logits = torch.from_numpy(compute_logits(model, validation_data.sequences, batch_size)).double()
-    n, classes = (len(logits), 2) if model.multi_label else logits.shape
-    smoothing = classes / max(classes - 1, 1) / (n + 2)  # which leaves 1 / (n + 2) for all wrong classes together
+    models = models_of(model)
+    if len({id(one) for one in models}) < len(models):
+        raise InvalidArgumentError("models must be distinct to be calibrated in place; got one of them twice.")
+    validation_data = admit_for_each("validation_data", models, validation_data)
+    logits = [torch.from_numpy(compute_logits(one, validation_data.sequences, batch_size)).double() for one in models]
+    temperature = _best_temperature(torch.stack(logits), validation_data)
+    for one in models:
+        _divide_logits(one, temperature)
+    if validation_data.multi_label:
+        probabilities = predict_proba(model, validation_data, batch_size=batch_size)
+        thresholds = _best_thresholds(validation_data.labels.numpy(), probabilities)
+        for one in models:
+            one.thresholds.copy_(thresholds)
+    return temperature
+
+
+def _best_temperature(logits: Tensor, data: SequenceDataset) -> float:
+    """Return what dividing the logits (k, n, C) of k models by makes the loss of their mean probability least."""
+    n, classes = (logits.shape[1], 2) if data.multi_label else logits.shape[1:]
+    smoothing = min(classes / max(classes - 1, 1) / (n + 2), 1.0)  # so that all wrong classes have 1 / (n + 2) together
 
     def loss(log_temperature: float) -> float:
-        scaled = logits / math.exp(log_temperature)
-        if model.multi_label:
-            targets = validation_data.labels.double() * (1 - smoothing) + smoothing / 2
-            return float(binary_cross_entropy_with_logits(scaled, targets))
-        return float(cross_entropy(scaled, validation_data.labels, label_smoothing=min(smoothing, 1.0)))
+        return _loss_of_mean(logits / math.exp(log_temperature), data, smoothing)
 
-    # The loss is convex in 1 / temperature, so it has one valley, which closing in from both sides finds.
     low, high = math.log(0.05), math.log(20.0)
+    if len(logits) > 1:  # whose loss may have several valleys: the deepest of a coarse look
+        points = torch.linspace(low, high, _POINTS, dtype=torch.float64).tolist()
+        best = min(range(_POINTS), key=lambda place: loss(points[place]))
+        low, high = points[max(best - 1, 0)], points[min(best + 1, _POINTS - 1)]
+    # The loss of one model is convex in 1 / temperature, so it has one valley, which closing in from both sides finds.
     while high - low > 1e-4:
         left, right = low + (high - low) / 3, high - (high - low) / 3
         low, high = (low, right) if loss(left) <= loss(right) else (left, high)
-    temperature = math.exp((low + high) / 2)
-    with torch.no_grad():
-        model.head.weight.div_(temperature)
-        model.head.bias.div_(temperature)
-        if model.context_logits is not None:
-            for weight in model.context_logits.parameters():
-                weight.div_(temperature)
-        if model.multi_label:
-            probabilities = predict_proba(model, validation_data, batch_size=batch_size)
-            model.thresholds.copy_(_best_thresholds(validation_data.labels.numpy(), probabilities))
-    return temperature
+    return math.exp((low + high) / 2)
+
+
+def _loss_of_mean(logits: Tensor, data: SequenceDataset, smoothing: float) -> float:
+    """Return the cross-entropy of the mean of the probabilities that logits (k, n, C) stand for, with softer labels."""
+    if data.multi_label:
+        targets = data.labels.double() * (1 - smoothing) + smoothing / 2  # (n, C)
+        yes, no = (_log_mean(logsigmoid(one)) for one in (logits, -logits))
+        return -float((targets * yes + (1 - targets) * no).mean())
+    mean = _log_mean(logits.log_softmax(-1))  # (n, C), the logarithms of probabilities
+    return float(cross_entropy(mean, data.labels, label_smoothing=smoothing))
+
+
+def _log_mean(logs: Tensor) -> Tensor:
+    """Return the logarithm of the mean over k models of what logarithms (k, n, C) are of, (n, C)."""
+    return logs.logsumexp(0) - math.log(len(logs))
+
+
+@torch.no_grad()
+def _divide_logits(model: RNNClassifier, temperature: float) -> None:
+    """Let a model's logits be so much smaller."""
+    model.head.weight.div_(temperature)
+    model.head.bias.div_(temperature)
+    if model.context_logits is not None:
+        for weight in model.context_logits.parameters():
+            weight.div_(temperature)
 
 
 def _best_thresholds(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[Any]) -> Tensor:
@@ -122,7 +163,7 @@ def adjust_priors(model: RNNClassifier, *, trained_on: Frequencies, expected: Fr
     Raises:
         InvalidArgumentError: There are not C numbers, or one is not finite and positive (a class that never occurs).
 
-    Source:
+    References:
         Saerens, Latinne and Decaestecker, Adjusting the Outputs of a Classifier to New a Priori Probabilities, Neural
         Computation 14(1), 2002, equation 2.4.
 

@@ -12,18 +12,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from seqclf._version import __version__
 from seqclf.checks import check_int, check_positive
 from seqclf.errors import FileFormatError, InvalidArgumentError
 from seqclf.files import PathLike
 from seqclf.tensor_file import read_tensor_file, write_tensor_file
+from seqclf.training.hooks import Callback, FitState
 from seqclf.training.nested import flatten, unflatten
 
 __all__ = ["Checkpoint"]
 
-_VERSION = 1
+_VERSION = 2
 _KIND = "seqclf_checkpoint"
 _SUFFIX = ".safetensors"
 _KEPT = 2  # the one that was written last, and the one before it, should a disk go bad
@@ -60,7 +60,7 @@ class Checkpoint:
             check_int("every_steps", self.every_steps)
 
 
-class Checkpoints:
+class Checkpoints(Callback):
     """The checkpoints of one run.
 
     Args:
@@ -104,8 +104,8 @@ class Checkpoints:
             )
         return self._read_newest(found) if found else None
 
-    def is_due(self, updates: int) -> bool:
-        """Tell whether the state should be written after so many updates of an epoch."""
+    def wants_state(self, updates: int) -> bool:
+        """Whether the state should be written after so many updates of an epoch."""
         settings = self.settings
         if not self.writes:
             return False
@@ -114,8 +114,8 @@ class Checkpoints:
         in_time = settings.every_seconds is not None and time.monotonic() - self._latest >= settings.every_seconds
         return in_time and self._is_idle()
 
-    def write(self, number: int, state: Any) -> None:
-        """Begin to write a state, which is copied at once; `number` is that of all updates up to now."""
+    def on_state(self, state: FitState, snapshot: dict[str, Any]) -> None:
+        """Begin to write a state, which is copied at once."""
         if not self.writes:
             return
         self.wait()
@@ -125,10 +125,12 @@ class Checkpoints:
             "seqclf": __version__,
             "about": self.about,
             "environment": self.environment,
-            "state": flatten(state, "state", tensors),
+            "state": flatten(snapshot, "state", tensors),
         }
         self._latest = time.monotonic()
-        self._writing = self._pool.submit(self._write, self.folder / f"step-{number:012d}{_SUFFIX}", content, tensors)
+        self._writing = self._pool.submit(
+            self._write, self.folder / f"step-{state.update:012d}{_SUFFIX}", content, tensors
+        )
 
     def wait(self) -> None:
         """Wait until the last state is on the disk; a full disk ends no run, but there is a warning."""
@@ -139,15 +141,18 @@ class Checkpoints:
         except FileFormatError as error:
             warnings.warn(f"a checkpoint could not be written, and training goes on without: {error}", stacklevel=2)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Wait, and end the thread that writes."""
+    def on_fit_end(self, state: FitState) -> None:
+        """Wait, end the thread that writes, and say where a run that was interrupted lies."""
         try:
             self.wait()
         finally:
             self._pool.shutdown()
+        if state.error is None and state.history.stopped_by == "interrupted":
+            warnings.warn(
+                f"training was interrupted in epoch {state.history.epochs + 1}. What it had come to is in "
+                f"{self.folder}, and resume=True goes on from there.",
+                stacklevel=2,
+            )
 
     def _write(self, path: Path, content: Any, tensors: Mapping[str, Tensor]) -> None:
         write_tensor_file(path, _KIND, content, tensors)
@@ -178,6 +183,11 @@ class Checkpoints:
                 raise FileFormatError(
                     f"checkpoint file must be of version {_VERSION} or older; got {version!r} in {path}. "
                     f"Upgrade seqclf: {content.get('seqclf')!r} wrote it."
+                )
+            if version < _VERSION:
+                raise InvalidArgumentError(
+                    f"checkpoint file must be of version {_VERSION}; got {version} in {path}. Let seqclf "
+                    f"{content.get('seqclf')}, which wrote it, end the run; or begin anew in another folder."
                 )
             self._refuse_others(about, path)
             self._warn_of_changes(content["environment"])

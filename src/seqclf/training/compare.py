@@ -65,7 +65,7 @@ def compare(
     Raises:
         InvalidArgumentError: The two evaluations are not of the same sequences; `level` or `resamples` is out of range.
 
-    Source:
+    References:
         McNemar, Note on the Sampling Error of the Difference between Correlated Proportions or Percentages,
         Psychometrika 12(2), 1947; Dietterich, Approximate Statistical Tests for Comparing Supervised Classification
         Learning Algorithms, Neural Computation 10(7), 1998.

@@ -6,10 +6,10 @@ from typing import Any, get_args
 
 from seqclf import defaults
 from seqclf.checks import check_choice, check_int, check_positive, check_probability
+from seqclf.choices import ScheduleName
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.defaults import is_auto
 from seqclf.errors import InvalidArgumentError
-from seqclf.training.schedules import ScheduleName
 from seqclf.training.stopping import EarlyStopping
 
 
@@ -38,7 +38,7 @@ class TrainingConfig:
         """Return the options of a run.
 
         Args:
-            given: The arguments of `fit` by name, `optimizer` and `scheduler` among them.
+            given: The arguments of `fit` by name, `optimizer`, `scheduler` and `loss` among them.
             sampler: The batches.
             initial_epoch: How many epochs are done already.
             validates: Whether there are validation data.
@@ -58,6 +58,13 @@ class TrainingConfig:
         if "early_stopping" in chosen:
             wanted = validates and not has_own
             options["early_stopping"] = EarlyStopping(patience=defaults.patience(epochs)) if wanted else None
+        if given["loss"] is not None:
+            if options["label_smoothing"] and "label_smoothing" not in chosen:
+                raise InvalidArgumentError(
+                    f"label_smoothing must be 0 beside a loss, which is given the labels as they are; got "
+                    f"{options['label_smoothing']!r}. Smooth them in the loss."
+                )
+            options["label_smoothing"] = 0.0
         updates = _count_updates(sampler, initial_epoch, epochs)
         if "schedule" in chosen and updates < defaults.SHORTEST_SCHEDULE:
             options["schedule"] = None

@@ -1,6 +1,6 @@
 """evaluate: how well a model does on labelled sequences, whatever the batch size."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,9 @@ from torch import Tensor
 from seqclf.checks import check_int
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.duplicates import join_groups
+from seqclf.inference.average import Models, mean_probabilities, mean_thresholds, models_of, run_models
 from seqclf.inference.logits import run_batches
-from seqclf.inference.predict import admit, predict_proba
+from seqclf.inference.predict import admit, admit_for_each, predict_proba
 from seqclf.models.classifier import RNNClassifier
 from seqclf.reading.labels import read_groups
 from seqclf.training.distributed import Group
@@ -27,19 +28,20 @@ Metric = Callable[[Tensor, Tensor], Any]
 
 
 def evaluate(
-    model: RNNClassifier,
+    model: Models,
     dataset: SequenceDataset,
     *,
     batch_size: int = 256,
     metrics: Mapping[str, Metric] | None = None,
     groups: Iterable[Any] | None = None,
+    keep_probabilities: bool = False,
 ) -> Evaluation:
     """Measure `model` on `dataset`, in eval mode and without gradients; afterwards its mode is as before.
 
     Sums and counts are taken over single sequences, so the batch size changes nothing but the speed.
 
     Args:
-        model: The model; it stays on its device.
+        model: The model; it stays on its device. Or a list of several, the mean of whose probabilities is measured.
         dataset: Sequences that were encoded with the model's vocabulary, labelled with its classes. Empty ones are left
             out, and have no place in the result, where the model's `empty` is `"skip"`.
         batch_size: How many sequences to run at once.
@@ -48,6 +50,8 @@ def evaluate(
         groups: What each sequence comes from (a person, a device), as many as there are sequences: `interval` and
             `compare` then draw whole groups, as those of one are no independent observations. Equal sequences are one
             group in any case.
+        keep_probabilities: Whether the result keeps the probability of each class, (n, C), from which `roc_auc`,
+            `average_precision` and `top_k_accuracy` follow.
 
     Raises:
         InvalidDataError: The dataset has another vocabulary, other classes, or another number of features.
@@ -61,31 +65,36 @@ def evaluate(
         >>> result.n, round(result.majority, 3), result.metrics["brier"] < 0.5
         (3, 0.667, True)
     """
-    given = dataset
-    dataset = admit("dataset", model, dataset)
+    given, models = dataset, models_of(model)
+    dataset = admit_for_each("dataset", models, dataset)
     check_int("batch_size", batch_size)
     if groups is not None:
         own = read_groups(groups, len(given))
         own = own if dataset is given else own[given.sequences.sizes.numpy() > 0]  # empty ones are left out
         return replace(
-            evaluate(model, dataset, batch_size=batch_size, metrics=metrics), groups=join_groups(dataset.groups, own)
+            evaluate(model, dataset, batch_size=batch_size, metrics=metrics, keep_probabilities=keep_probabilities),
+            groups=join_groups(dataset.groups, own),
         )
     if dataset.multi_label:
         probabilities = predict_proba(model, dataset, batch_size=batch_size).astype(np.float64)
         whole = torch.from_numpy(probabilities)
-        found = {name: _measure(one, whole, dataset.labels) for name, one in (metrics or {}).items()}
-        return evaluation_of_several(probabilities, dataset, model.thresholds.cpu().numpy(), found)
+        found = {name: measure(one, whole, dataset.labels) for name, one in (metrics or {}).items()}
+        return evaluation_of_several(probabilities, dataset, mean_thresholds(models), found)
+    if len(models) > 1:
+        return _evaluate_average(models, dataset, batch_size, metrics or {}, keeps=keep_probabilities)
+    only = models[0]
     labels = dataset.labels.numpy()
     losses, confidences = np.empty(len(labels)), np.empty(len(labels))
     predictions = np.empty(len(labels), np.int64)
-    kept = np.empty((len(labels) if metrics else 0, model.num_classes))  # the only thing as large as both together
-    for indices, _, logits in run_batches(model, dataset.sequences, batch_size, np.arange(len(labels))):
+    keeps = keep_probabilities or bool(metrics)
+    kept = np.empty((len(labels) if keeps else 0, only.num_classes))  # the only thing as large as both together
+    for indices, _, logits in run_batches(only, dataset.sequences, batch_size, np.arange(len(labels))):
         log_probabilities = _log_softmax(logits.astype(np.float64))
         losses[indices] = -log_probabilities[np.arange(len(indices)), labels[indices]]
         predictions[indices] = logits.argmax(1)
         probabilities = np.exp(log_probabilities)
         confidences[indices] = probabilities.max(1)
-        if metrics:
+        if keeps:
             kept[indices] = probabilities
     whole = torch.from_numpy(kept)
     return Evaluation(
@@ -95,7 +104,43 @@ def evaluate(
         classes=dataset.classes,
         groups=dataset.groups,
         confidences=confidences,
-        metrics={name: _measure(metric, whole, dataset.labels) for name, metric in (metrics or {}).items()},
+        metrics={name: measure(metric, whole, dataset.labels) for name, metric in (metrics or {}).items()},
+        probabilities=kept if keep_probabilities else None,
+        lengths=dataset.lengths.numpy(),
+    )
+
+
+def _evaluate_average(
+    models: Sequence[RNNClassifier],
+    dataset: SequenceDataset,
+    batch_size: int,
+    metrics: Mapping[str, Metric],
+    *,
+    keeps: bool,
+) -> Evaluation:
+    """Return what was measured of the mean of the models' probabilities."""
+    labels, stores = dataset.labels.numpy(), [dataset.sequences] * len(models)
+    losses, confidences = np.empty(len(labels)), np.empty(len(labels))
+    predictions = np.empty(len(labels), np.int64)
+    kept = np.empty((len(labels) if keeps or metrics else 0, models[0].num_classes))
+    for block, logits in run_models(models, stores, batch_size):
+        probabilities = mean_probabilities(models, logits)  # (B, C)
+        predictions[block], confidences[block] = probabilities.argmax(1), probabilities.max(1)
+        # Of logarithms, as a probability of next to nothing has one and may be 0 itself; (k, B).
+        own = np.stack([_log_softmax(one)[np.arange(len(one)), labels[block]] for one in logits])
+        losses[block] = np.log(len(models)) - np.logaddexp.reduce(np.sort(own, axis=0))
+        if keeps or metrics:
+            kept[block] = probabilities
+    return Evaluation(
+        losses=losses,
+        labels=labels,
+        predictions=predictions,
+        classes=dataset.classes,
+        groups=dataset.groups,
+        confidences=confidences,
+        metrics={name: measure(one, torch.from_numpy(kept), dataset.labels) for name, one in metrics.items()},
+        probabilities=kept if keeps else None,
+        lengths=dataset.lengths.numpy(),
     )
 
 
@@ -116,6 +161,7 @@ def evaluation_of_several(
         groups=dataset.groups,
         metrics=metrics or {},
         probabilities=probabilities,
+        lengths=dataset.lengths.numpy(),
     )
 
 
@@ -126,7 +172,7 @@ def _log_softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return logits
 
 
-def _measure(metric: Any, probabilities: Tensor, labels: Tensor) -> Any:
+def measure(metric: Any, probabilities: Tensor, labels: Tensor) -> Any:
     """Return what a metric says; one with a state, as those of torchmetrics have, begins anew."""
     if not (hasattr(metric, "update") and hasattr(metric, "compute")):
         return metric(probabilities, labels)
@@ -159,4 +205,5 @@ def evaluate_together(model: RNNClassifier, dataset: SequenceDataset, group: Gro
         dataset.classes,
         dataset.groups,
         confidences.numpy(),
+        lengths=dataset.lengths.numpy(),
     )

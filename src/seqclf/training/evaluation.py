@@ -2,20 +2,40 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from seqclf import metrics
-from seqclf.checks import check_choice, check_int
+from seqclf.checks import check_choice, check_int, check_probability
+from seqclf.data.dataset import SequenceDataset
 from seqclf.data.duplicates import Groups
-from seqclf.errors import InvalidArgumentError
+from seqclf.errors import InvalidArgumentError, MissingDependencyError
 from seqclf.metrics import ClassCounts, ClassMetrics
 from seqclf.notebook import html_table
+from seqclf.reading.columns import as_list
+from seqclf.reading.labels import read_groups
+from seqclf.reading.plain import is_missing, plain
 from seqclf.training.interval import Interval, bootstrap
+from seqclf.training.mistakes import Mistakes, find_mistakes
+from seqclf.training.slices import Slices, bands_of
 
-__all__ = ["Evaluation"]
+__all__ = ["Coverage", "Evaluation"]
+
+_UNKNOWN = "(missing)"  # the slice of those that have no value
+
+
+class Coverage(NamedTuple):
+    """What is left where unsure answers are left open.
+
+    Attributes:
+        share: The part of the sequences that get an answer.
+        accuracy: The part of these answers that is right; 0 where there are none.
+    """
+
+    share: float
+    accuracy: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +52,9 @@ class Evaluation:
         groups: Which sequences are equal, as `SequenceDataset.groups`; by default none are.
         confidences: The probability that the model gave to each predicted class, float64 of shape (n,); None where they
             are not known.
-        probabilities: The probability of each label, float64 (n, C), where a sequence may have several; else None.
+        probabilities: The probability of each class, float64 (n, C), where they were asked for, or a sequence may have
+            several labels; else None.
+        lengths: The number of steps of each sequence, int64 (n,); None where they are not known.
         metrics: What the `metrics` that were given to `evaluate` came to, by name.
 
     Example:
@@ -55,6 +77,7 @@ class Evaluation:
     confidences: npt.NDArray[np.float64] | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     probabilities: npt.NDArray[np.float64] | None = None
+    lengths: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if self.groups is None:
@@ -93,18 +116,146 @@ class Evaluation:
 
     @property
     def average_precision(self) -> float:
-        """The mean over labels of how well their probability ranks sequences, where these may have several.
+        """The mean over classes of how well their probability ranks sequences, each class against all others.
 
         Raises:
             InvalidArgumentError: The probabilities are not known.
         """
+        probabilities = self._known_probabilities("an average precision")
+        found = metrics.average_precision(self._membership, probabilities)
+        return float(np.nanmean(found)) if np.isfinite(found).any() else 0.0
+
+    @property
+    def roc_auc(self) -> float:
+        """The mean over classes of how often a member gets a higher probability than another sequence.
+
+        Classes without a member, or with members alone, are left out; 0.5 where none is left.
+
+        Raises:
+            InvalidArgumentError: The probabilities are not known.
+            MissingDependencyError: scikit-learn is not installed.
+
+        References:
+            `sklearn.metrics.roc_auc_score`, each class against all others.
+        """
+        probabilities = self._known_probabilities("an area under the ROC curve")
+        try:
+            from sklearn.metrics import roc_auc_score  # noqa: PLC0415  # optional
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"roc_auc must have scikit-learn; got {error}. Install it with: pip install scikit-learn"
+            ) from error
+        members = self._membership
+        told = [place for place in range(members.shape[1]) if 0 < members[:, place].sum() < self.n]
+        found = [roc_auc_score(members[:, place], probabilities[:, place]) for place in told]
+        return float(np.mean(found)) if found else 0.5
+
+    def top_k_accuracy(self, k: int) -> float:
+        """Return the part of the sequences whose true class is among the `k` likeliest.
+
+        Raises:
+            InvalidArgumentError: The probabilities are not known, or sequences may have several labels.
+
+        Example:
+            >>> import numpy as np
+            >>> found = np.array([[0.5, 0.3, 0.2], [0.1, 0.3, 0.6]])
+            >>> labels = np.array([1, 0])
+            >>> result = Evaluation(np.ones(2), labels, found.argmax(1), ("a", "b", "c"), probabilities=found)
+            >>> result.top_k_accuracy(2)
+            0.5
+        """
+        check_int("k", k)
+        probabilities = self._known_probabilities("a top-k accuracy")
+        if self.multi_label:
+            raise InvalidArgumentError("top_k_accuracy must have one label for each sequence; got several.")
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+        return float((best == self.labels[:, None]).any(1).mean())
+
+    @property
+    def _membership(self) -> npt.NDArray[np.int64]:
+        """0 and 1 for each class, (n, C), whatever the kind of labels."""
+        return self.labels if self.multi_label else np.eye(len(self.classes), dtype=np.int64)[self.labels]
+
+    def _known_probabilities(self, what: str) -> npt.NDArray[np.float64]:
         if self.probabilities is None:
             raise InvalidArgumentError(
-                "probabilities must be known to tell an average precision; got None. Measure with evaluate, on a "
-                "dataset with multi_label=True."
+                f"probabilities must be known to tell {what}; got None. Measure with evaluate(..., "
+                "keep_probabilities=True)."
             )
-        found = metrics.average_precision(self.labels, self.probabilities)
-        return float(np.nanmean(found)) if np.isfinite(found).any() else 0.0
+        return self.probabilities
+
+    def coverage(self, reject_below: float) -> Coverage:
+        """Return what is left, and how much of it is right, where `predict` leaves unsure answers open.
+
+        Args:
+            reject_below: The least probability that an answer must have, as for `predict`.
+
+        Raises:
+            InvalidArgumentError: The confidences are not known, or `reject_below` is no probability.
+
+        Example:
+            >>> import numpy as np
+            >>> labels, sure = np.array([0, 0, 1, 1]), np.array([0.9, 0.4, 0.6, 0.7])
+            >>> result = Evaluation(np.full(4, 0.5), labels, np.array([0, 1, 1, 1]), ("cat", "dog"), confidences=sure)
+            >>> result.coverage(0.5)
+            Coverage(share=0.75, accuracy=1.0)
+        """
+        check_probability("reject_below", reject_below)
+        answered = self._known_confidences(1) >= reject_below
+        return Coverage(float(answered.mean()), float(self.hits[answered].mean()) if answered.any() else 0.0)
+
+    def mistakes(self, dataset: SequenceDataset, *, most: int | None = None) -> Mistakes:
+        """Return the sequences that got a wrong answer, the surest first; equal ones of one label stand there once.
+
+        Args:
+            dataset: What was measured.
+            most: How many to return at most; None is all.
+
+        Raises:
+            InvalidArgumentError: The dataset is another, or `most` is no number of at least 1.
+
+        Example:
+            >>> import torch
+            >>> from seqclf import RNNClassifier, SequenceDataset, evaluate
+            >>> data = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b"), ("bba", "b"), ("bba", "a")])
+            >>> model = RNNClassifier.for_dataset(data, seed=0)
+            >>> _ = model.head.bias.data.copy_(torch.tensor([-9.0, 9.0]))  # which answers b, whatever it reads
+            >>> for row in evaluate(model, data).mistakes(data):
+            ...     print(row.index, row.sequence, row.label, row.predicted, row.count)
+            0 aab a b 1
+            3 bba a b 1
+        """
+        return find_mistakes(self, dataset, None if most is None else check_int("most", most))
+
+    def by(self, values: Any) -> Slices:
+        """Return the figures for each value of something, such as a column: a mapping that prints as a table.
+
+        Args:
+            values: What each sequence has: `n` values in the order of the dataset; or `"length"`, for four bands of
+                lengths.
+
+        Raises:
+            InvalidArgumentError: There are more or fewer values, or the lengths are not known.
+        """
+        if isinstance(values, str):
+            check_choice("values", values, ("length",))
+            if self.lengths is None:
+                raise InvalidArgumentError("lengths must be known to tell bands of them; got None. Use evaluate.")
+            numbers, names = bands_of(self.lengths)
+            return Slices({name: self.subset(numbers == band) for band, name in enumerate(names)})
+        values = [_UNKNOWN if is_missing(value) else plain(value) for value in as_list(values, "values")]
+        numbers = read_groups(values, self.n, "values")
+        order = np.argsort(-np.bincount(numbers), kind="stable")
+        first = np.unique(numbers, return_index=True)[1]
+        return Slices({values[first[number]]: self.subset(numbers == number) for number in order})
+
+    def subset(self, chosen: Any) -> "Evaluation":
+        """Return what was measured on some of the sequences: indices, or a mask (n,). `metrics` are left out."""
+        parts: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[chosen]
+            for name in ("losses", "labels", "predictions", "confidences", "probabilities", "lengths")
+        }
+        return Evaluation(classes=self.classes, groups=np.unique(self.groups[chosen], return_inverse=True)[1], **parts)
 
     @property
     def confusion_matrix(self) -> npt.NDArray[np.int64]:
@@ -146,7 +297,7 @@ class Evaluation:
         Raises:
             InvalidArgumentError: `bins` is not a number from 1 up, or the confidences are not known, or are no numbers.
 
-        Source:
+        References:
             Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017, equation 3.
 
         Example:
@@ -260,7 +411,7 @@ class Evaluation:
             "classes": [label if isinstance(label, str | int) else str(label) for label in self.classes],
             **(
                 {"micro_f1": self.micro_f1, "average_precision": self.average_precision}
-                if self.probabilities is not None
+                if self.multi_label
                 else {"confusion_matrix": self.confusion_matrix.tolist()}
             ),
             "per_class": {str(label): vars(row) for label, row in self.per_class.items()},

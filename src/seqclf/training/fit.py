@@ -1,7 +1,7 @@
 """fit: train a classifier, epoch by epoch."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from seqclf.checks import check_choice, check_int, check_positive, check_seed
+from seqclf.choices import ScheduleName
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.defaults import Auto
@@ -20,25 +21,31 @@ from seqclf.forks import leave_lost_threads
 from seqclf.inference.predict import admit, check_is_dataset
 from seqclf.models.classifier import RNNClassifier, check_is_model
 from seqclf.modes import in_usual_modes
-from seqclf.progress import progress_bar, say
+from seqclf.progress import say
 from seqclf.seeding import Draws
 from seqclf.training.checkpoint import Checkpoint, Checkpoints
 from seqclf.training.config import TrainingConfig
 from seqclf.training.distributed import is_launched
+from seqclf.training.evaluate import Metric
 from seqclf.training.finite import check_weights
 from seqclf.training.history import History
+from seqclf.training.hooks import Callback, FitState, as_callbacks, defines
 from seqclf.training.interrupt import deferred_interrupts
-from seqclf.training.objective import Objective
+from seqclf.training.log import Log
+from seqclf.training.measures import Measures
+from seqclf.training.objective import Loss, Objective
 from seqclf.training.rehearsal import rehearse
-from seqclf.training.run import Callback, Run
-from seqclf.training.schedules import ScheduleName, make_scheduler
-from seqclf.training.stopping import BestSoFar, EarlyStopping
+from seqclf.training.run import Run
+from seqclf.training.schedules import make_scheduler
+from seqclf.training.stopping import EarlyStopping, StopEarly, check_monitor
 from seqclf.training.trainer import SchedulerFactory, Trainer
 from seqclf.training.weights import ClassWeight, SampleWeight, class_weights, sample_weights
 
 __all__ = ["fit"]
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+Metrics = Sequence[str | Metric] | Mapping[str, Metric]
+AnyCallback = Callback | Callable[[FitState], Any]
 
 
 @in_usual_modes
@@ -58,12 +65,15 @@ def fit(
     warmup: float | None = None,
     scheduler: LRScheduler | SchedulerFactory | None = None,
     scheduler_interval: Literal["epoch", "step"] | None = None,
+    loss: Loss | None = None,
+    metrics: Metrics = (),
+    accumulate: int = 1,
     clip_grad_norm: float | Auto | None = "auto",
     class_weight: ClassWeight | None = None,
     sample_weight: SampleWeight | None = None,
     label_smoothing: float | Auto = "auto",
     early_stopping: EarlyStopping | Auto | None = "auto",
-    callbacks: Callback | Sequence[Callback] = (),
+    callbacks: AnyCallback | Sequence[AnyCallback] = (),
     seed: int = 0,
     device: torch.device | str = "auto",
     checkpoint: PathLike | Checkpoint | None = None,
@@ -85,8 +95,8 @@ def fit(
     minute, or as a `Checkpoint` says. A run that was killed at any moment goes on with `resume=True` and the same
     arguments, and ends, on the same machine, with the same weights and measures bit for bit as one that was never
     interrupted; only `seconds` differ. `epochs` may be changed where no `schedule` goes by them. The first Ctrl-C
-    writes the state and returns what was measured, `stopped_by` being `"interrupted"`; the second stops at once. What
-    callbacks keep is not written.
+    writes the state and returns what was measured, `stopped_by` being `"interrupted"`; the second stops at once. Of
+    callbacks that is written which their `state_dict` returns.
 
     In processes that `torchrun` started, all train one model together: each has a share of every batch, and the result
     is that of one process.
@@ -100,7 +110,7 @@ def fit(
         initial_epoch: How many of these are done already, by calls before; this one makes the others. Each epoch has
             an order of batches and choices of dropout of its own, so a second call without it repeats those of the
             first.
-        batch_size: How many sequences make one update.
+        batch_size: How many sequences make one batch, and with `accumulate=1` one update.
         max_tokens: The most steps that a batch may hold, padding included: sequences times the length of the longest.
             Where that is less than `batch_size` sequences, fewer make the update. None is no limit.
         learning_rate: The learning rate of the default optimiser, at the top of a schedule; None is `"auto"`, 0.003.
@@ -116,6 +126,15 @@ def fit(
             validation data.
         scheduler_interval: Whether the scheduler steps after each `"epoch"` or each `"step"` (update). None is
             `"step"` for `OneCycleLR` and `CyclicLR`, which are made for that, and `"epoch"` for all others.
+        loss: What to minimise in place of the cross-entropy: a function of logits (B, C) and labels, int64 (B,), or 0
+            and 1 for each class, (B, C), that returns a value for each sequence, (B,). `class_weight` and
+            `sample_weight` multiply these. The losses that are measured stay the negative log-likelihood.
+        metrics: What else to measure on the validation data after each epoch: `"macro_f1"`, `"micro_f1"`,
+            `"calibration_error"`, `"average_precision"`, `"roc_auc"`, `"top_3_accuracy"` or the like, and callables as
+            `evaluate` takes them, alone or in a mapping from names. The history has them as `val_macro_f1` and so on,
+            and `EarlyStopping` can go by them.
+        accumulate: How many batches make one update: their gradients are added up, which is the gradient of all of
+            them in one, in the memory that one of them needs.
         clip_grad_norm: The largest norm that the gradient of all weights together may have; longer ones are scaled.
         class_weight: The weight of each class in the loss that is minimised (the measured losses stay plain): a
             mapping from labels, a sequence in the order of `train.classes`, or `"balanced"` for n / (C * n_class).
@@ -126,8 +145,8 @@ def fit(
             (the measured losses stay plain), from 0 up to 1.
         early_stopping: When to stop early; None is never. `"auto"`, with validation data, is when their loss has not
             become less for a third of the epochs, at least five; the model ends with its best weights.
-        callbacks: What is called with an `EpochEnd` after each epoch: one callable or several. One that returns True
-            ends the training; other values do nothing.
+        callbacks: What is called on the way, one or several: objects of `seqclf.callbacks.Callback`, or callables that
+            are given a `FitState` after each epoch. One that returns True then ends the training.
         seed: The seed of the order of the batches and of dropout.
         device: Where to train: `"auto"` is CUDA where there is one, else the CPU.
         checkpoint: The folder to write the state of the run into, or a `Checkpoint` that also says how often.
@@ -135,7 +154,7 @@ def fit(
         dry_run: Whether to compute the gradients of the largest batch once, before the first epoch, to see whether
             memory suffices; the error says what `max_tokens` would. (Linux lets a process take more memory of the CPU
             than there is, and ends it later, unless a limit is set.)
-        progress: Whether to show a progress bar on stderr.
+        progress: Whether to tell on stderr what each epoch has come to, with a bar where somebody watches.
 
     Raises:
         InvalidArgumentError: An argument is out of range or at odds with another; or there is a checkpoint of other
@@ -167,7 +186,8 @@ def fit(
         validation_data = admit("validation_data", model, validation_data)
     check_weights(model)
     weights = class_weights(class_weight, train)
-    sampler = BucketBatchSampler(train.sequences.sizes, batch_size, max_tokens=max_tokens, seed=seed)
+    parts = BucketBatchSampler(train.sequences.sizes, batch_size, max_tokens=max_tokens, seed=seed)
+    sampler = _join(parts, check_int("accumulate", accumulate))
     config = TrainingConfig.of(
         {
             "epochs": epochs,
@@ -178,6 +198,7 @@ def fit(
             "warmup": warmup,
             "scheduler": scheduler,
             "clip_grad_norm": clip_grad_norm,
+            "loss": loss,
             "label_smoothing": label_smoothing,
             "early_stopping": early_stopping,
         },
@@ -185,42 +206,73 @@ def fit(
         initial_epoch=initial_epoch,
         validates=validation_data is not None,
     )
-    rule = _check_early_stopping(config.early_stopping, validation_data)
+    measures, watching = _check_metrics(metrics, validation_data), as_callbacks(callbacks)
+    rule = _check_early_stopping(config.early_stopping, validation_data, measures, watching)
     model.to(resolve_device(device))
-    objective = Objective(weights, config.label_smoothing, own_weights)
-    trainer = Trainer(model, _make_optimizer(optimizer, config, model), objective, config.clip_grad_norm, places)
+    objective = Objective(weights, config.label_smoothing, own_weights, _check_loss(loss, class_weight, train))
+    made = _make_optimizer(optimizer, config, model)
+    trainer = Trainer(
+        model,
+        made,
+        objective,
+        clip_grad_norm=config.clip_grad_norm,
+        parts=parts,
+        accumulate=accumulate,
+        places=places,
+    )
     if config.schedule is not None:
         scheduler, scheduler_interval = make_scheduler(config.schedule, config.updates, config.warmup), "step"
     trainer.use_scheduler(scheduler, scheduler_interval)
-    best = BestSoFar(rule) if rule else None
-    run = Run(
-        trainer,
-        sampler,
-        train,
-        validation_data,
-        best,
-        _as_callbacks(callbacks),
-        Draws(seed),
-        config,
-        epoch=initial_epoch,
-    )
+    watching += [StopEarly(rule)] if rule else []
+    run = Run(trainer, sampler, train, validation_data, measures, watching, Draws(seed), config, epoch=initial_epoch)
     draws = rehearse(run, config.epochs)
     checkpoints = _open_checkpoints(checkpoint, resume, run)
     is_shown = progress and run.trainer.group.rank == 0
+    watching += ([] if checkpoints is None else [checkpoints]) + ([Log()] if is_shown else [])
     if is_shown and config.chosen:
         say(f"fit: {config} (chosen; what is given is kept)")
     with (
         run.draws if draws else nullcontext(),
-        progress_bar(is_shown, "batch") as bar,
         deferred_interrupts(wanted=checkpoints is not None) as interruption,
-        checkpoints or nullcontext(),
     ):
         if checkpoints is not None and (state := checkpoints.begin(resume=resume)) is not None:
             run.load_state(state)
         run.trainer.group.barrier()  # nobody may write while another still looks for checkpoints
         if dry_run:
             run.try_largest_batch()
-        return run.go(config.epochs, bar, checkpoints, interruption)
+        return run.go(config.epochs, interruption)
+
+
+def _join(parts: BucketBatchSampler, count: int) -> BucketBatchSampler:
+    """Return the batches that updates are made from: as large as so many of those that are computed at once."""
+    if count == 1:
+        return parts
+    max_tokens = None if parts.max_tokens is None else count * parts.max_tokens
+    return BucketBatchSampler(parts.lengths, count * parts.batch_size, max_tokens=max_tokens, seed=parts.seed)
+
+
+def _check_metrics(metrics: Metrics, validation_data: SequenceDataset | None) -> Measures:
+    measures = Measures(metrics)
+    if measures.names and validation_data is None:
+        raise InvalidArgumentError(
+            f"metrics must come with validation_data, which they are measured on; got {measures.names} and None there."
+        )
+    if validation_data is not None:
+        measures.rehearse(validation_data)
+    return measures
+
+
+def _check_loss(loss: Loss | None, class_weight: ClassWeight | None, train: SequenceDataset) -> Loss | None:
+    if loss is not None and not callable(loss):
+        raise InvalidArgumentError(
+            f"loss must be a function of logits (B, C) and labels that returns (B,); got {loss!r:.80}."
+        )
+    if loss is not None and class_weight is not None and train.multi_label:
+        raise InvalidArgumentError(
+            "class_weight must be None beside a loss of several labels, which is one value for all of them; got some. "
+            "Weigh the labels in the loss."
+        )
+    return loss
 
 
 def _admit_train(
@@ -242,17 +294,6 @@ def _admit_train(
     return admit("train", model, train.subset(places)), None if weights is None else weights[places], places
 
 
-def _as_callbacks(callbacks: Callback | Sequence[Callback]) -> Sequence[Callback]:
-    """Return callbacks as a list; one may be given alone."""
-    found = [callbacks] if callable(callbacks) else list(callbacks)
-    for callback in found:
-        if not callable(callback):
-            raise InvalidArgumentError(
-                f"callbacks must be callables, which are given an EpochEnd; got {type(callback).__name__}."
-            )
-    return found
-
-
 def _open_checkpoints(checkpoint: PathLike | Checkpoint | None, resume: bool, run: Run) -> Checkpoints | None:
     if checkpoint is None:
         if resume:
@@ -262,16 +303,21 @@ def _open_checkpoints(checkpoint: PathLike | Checkpoint | None, resume: bool, ru
     return Checkpoints(settings, run.about(), writes=run.trainer.group.rank == 0)
 
 
-def _check_early_stopping(rule: Any, validation_data: SequenceDataset | None) -> EarlyStopping | None:
+def _check_early_stopping(
+    rule: Any, validation_data: SequenceDataset | None, measures: Measures, callbacks: Sequence[Callback]
+) -> EarlyStopping | None:
     if rule is not None and not isinstance(rule, EarlyStopping):
         raise InvalidArgumentError(
             f"early_stopping must be an EarlyStopping; got {rule!r}. Pass EarlyStopping(patience=...)."
         )
-    if rule is not None and rule.monitor.startswith("val_") and validation_data is None:
-        raise InvalidArgumentError(
-            f"early_stopping on {rule.monitor!r} must have validation_data; got None. "
-            "Pass validation_data, or monitor 'loss'."
-        )
+    known = ["loss", "accuracy"]
+    if validation_data is not None:
+        known += [f"val_{name}" for name in ("loss", "accuracy", *measures.names)]
+    may_be_added = validation_data is not None and any(defines(one, "on_validation") for one in callbacks)
+    watched = [rule.monitor] if rule is not None else []
+    watched += [callback.monitor for callback in callbacks if hasattr(callback, "monitor")]
+    for monitor in watched:
+        check_monitor(monitor, known, may_be_added=may_be_added)
     return rule
 
 

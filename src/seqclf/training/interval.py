@@ -58,7 +58,7 @@ def bootstrap(
     Raises:
         InvalidArgumentError: `level` is not between 0 and 1, or `resamples` or `seed` is no such count.
 
-    Source:
+    References:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3; for groups, Field and Welsh,
         Bootstrapping Clustered Data, Journal of the Royal Statistical Society B 69(3), 2007.
     """

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 from torch.optim import LBFGS, SparseAdam
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
@@ -19,7 +20,7 @@ from seqclf.inference.logits import compute_logits
 from seqclf.modes import has_modes
 from seqclf.seeding import Draws
 from seqclf.training.run import Run
-from seqclf.training.steps import Steps, make_steps
+from seqclf.training.steps import Steps
 from seqclf.training.trainer import Trainer
 
 
@@ -42,13 +43,15 @@ def rehearse(run: Run, epochs: int) -> bool:
     check_trainable(trainer.model)
     _check_scheduler(trainer, (epochs - run.epoch) * len(run.sampler))
     _check_optimizer(trainer)
+    if trainer.objective.loss is not None:
+        _try_loss(trainer, run)
     is_foreign = has_modes(trainer.model)
     if not is_foreign and _is_of_torch(trainer.optimizer) and _is_of_torch(trainer.scheduler):
         return bool(trainer.model.weight_dropout)
     with _put_back(trainer):
         trainer.model.train()
         with Draws(run.sampler.seed) as draws:
-            _try_batches(run, make_steps(trainer.model, trainer.objective, run.train))
+            _try_batches(run, trainer.make_steps(run.train))
         _try_update(trainer)
     if is_foreign and run.validation_data is not None:
         with _told("model", "answer a sequence in eval mode", trainer.model):
@@ -64,6 +67,20 @@ def _try_batches(run: Run, steps: Steps) -> None:
         with _told("model", what, run.model):
             (data,) = steps.batches([np.arange(count)])
             steps.compute_gradients(data, run.sampler.seed, 0)
+
+
+def _try_loss(trainer: Trainer, run: Run) -> None:
+    """Go back from a loss of the user's own, for two sequences whose logits are 0."""
+    labels = run.train.labels[:2].to(trainer.model.device)
+    logits = torch.zeros(
+        len(labels), trainer.model.num_classes, device=labels.device, dtype=trainer.model.head.weight.dtype
+    ).requires_grad_()
+    with _told("loss", "take logits (B, C) and labels", trainer.objective.loss):
+        trainer.objective(logits, labels, torch.arange(len(labels))).backward()  # type: ignore[no-untyped-call]
+    if logits.grad is None or not bool(logits.grad.isfinite().all()):
+        raise InvalidArgumentError(
+            "loss must have a finite gradient by the logits; got none for logits of 0. Compute it from them by torch."
+        )
 
 
 def _try_update(trainer: Trainer) -> None:

@@ -1,61 +1,29 @@
 """One call of fit: all that changes while it goes on, epoch by epoch."""
 
 import hashlib
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from torch.optim import Optimizer
 
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.models.classifier import OPTIONS, RNNClassifier
-from seqclf.reading.plain import plain
 from seqclf.reading.sequences import warn
 from seqclf.seeding import Draws
-from seqclf.training.checkpoint import Checkpoints
 from seqclf.training.config import TrainingConfig
 from seqclf.training.distributed import Signals
 from seqclf.training.dry_run import try_largest_batch
-from seqclf.training.evaluate import evaluate_together
 from seqclf.training.history import History
+from seqclf.training.hooks import Callback, FitState, defines, stateful
 from seqclf.training.interrupt import Interruption
+from seqclf.training.measures import Measures
 from seqclf.training.steps import make_steps
-from seqclf.training.stopping import BestSoFar
 from seqclf.training.trainer import Trainer
 
 _LEAST_GAIN = 0.03  # of what the majority leaves open, below which training has come to nothing
-
-
-@dataclass(frozen=True)
-class EpochEnd:
-    """What a callback of `fit` is given when an epoch has ended.
-
-    Attributes:
-        epoch: The index of the epoch, from 0.
-        model: The model as it is now. Callbacks may look and copy, and should not change it.
-        optimizer: The optimiser as it is now.
-        history: The measures up to now, this epoch's included.
-
-    Example:
-        >>> from seqclf import EpochEnd, RNNClassifier, SequenceDataset, fit
-        >>> train = SequenceDataset.from_pairs([("aab", "a"), ("bba", "b")])
-        >>> def stop_soon(end: EpochEnd) -> bool:
-        ...     return end.epoch == 1
-        >>> history = fit(RNNClassifier.for_dataset(train), train, callbacks=[stop_soon], progress=False)
-        >>> history.epochs, history.stopped_by
-        (2, 'callback')
-    """
-
-    epoch: int
-    model: RNNClassifier = field(repr=False)
-    optimizer: Optimizer = field(repr=False)
-    history: History
-
-
-Callback = Callable[[EpochEnd], bool | None]
 
 
 @dataclass(eq=False)
@@ -67,8 +35,8 @@ class Run:
         sampler: The batches of the training data.
         train: The training data.
         validation_data: What each epoch is measured on, if anything.
-        best: The best epoch up to now, where training is to stop early.
-        callbacks: What is called after each epoch.
+        measures: What it is measured with.
+        callbacks: What is called on the way, the library's own among them.
         draws: What the model draws from.
         config: The options that it goes by.
         history: What was measured.
@@ -79,7 +47,7 @@ class Run:
     sampler: BucketBatchSampler
     train: SequenceDataset
     validation_data: SequenceDataset | None
-    best: BestSoFar | None
+    measures: Measures
     callbacks: Sequence[Callback]
     draws: Draws
     config: TrainingConfig
@@ -91,45 +59,62 @@ class Run:
         """The model."""
         return self.trainer.model
 
-    def go(self, epochs: int, bar: Any, checkpoints: Checkpoints | None, interruption: Interruption) -> History:
+    def go(self, epochs: int, interruption: Interruption) -> History:
         """Train up to so many epochs, and return what was measured."""
         self.history.config = self.config.to_dict() | self._further_options()
-        group = self.trainer.group
-        group.copy_from_first(self.model)
+        self.trainer.group.copy_from_first(self.model)
+        state = FitState(self.epoch, self.model, self.trainer.optimizer, self.history, self.updates, epochs=epochs)
+        with ExitStack() as ends:
+            for callback in self.callbacks:
+                ends.callback(callback.on_fit_end, state)
+            try:
+                self._call("on_fit_start", state)
+                while self.epoch < epochs and self.history.stopped_by == "epochs":
+                    self._go_through_epoch(state, interruption)
+            except BaseException as error:
+                state.error = error
+                raise
+            if self.history.stopped_by != "interrupted":
+                self._warn_of_no_gain()
+        return self.history
+
+    def _go_through_epoch(self, state: FitState, interruption: Interruption) -> None:
+        """Make the updates of an epoch, measure it, and give out the state when that is due."""
+        state.epoch, state.measures, state.validation = self.epoch, {}, None
+        self.sampler.set_epoch(self.epoch)
+        left = (state.epochs - self.epoch) * len(self.sampler) - self.trainer.so_far.updates
+        state.total_updates = state.update + left
+        watchers, keepers = (
+            [one for one in self.callbacks if defines(one, name)] for name in ("on_update", "on_state")
+        )
 
         def wishes(updates: int) -> Signals:
-            is_due = checkpoints is not None and checkpoints.is_due(updates)
+            is_due = any(keeper.wants_state(updates) for keeper in keepers)
             return Signals(is_due or interruption.requested, interruption.requested)
 
         def after_update(signals: Signals) -> None:
-            bar.update()
-            if signals.write and checkpoints is not None:
-                checkpoints.write(self.updates, self.state())
+            state.update += 1
+            for watcher in watchers:
+                watcher.on_update(state)
+            if signals.write:
+                give_out()
 
-        bar.update(self.updates)  # those of a run that goes on
-        while self.epoch < epochs and self.history.stopped_by == "epochs":
-            bar.set_description(f"epoch {self.epoch + 1}/{epochs}")
-            self.sampler.set_epoch(self.epoch)
-            left = (epochs - self.epoch) * len(self.sampler) - self.trainer.so_far.updates
-            bar.total = bar.n + left  # with max_tokens no two epochs need have as many
-            measures = self.trainer.run_epoch(self.train, self.sampler, self.epoch, wishes, after_update)
-            if measures is not None:
-                self._end_epoch(measures, bar)
-                if checkpoints is not None:
-                    checkpoints.write(self.updates, self.state())
-            if checkpoints is not None and (measures is None or group.any(interruption.requested)):
-                self.history.stopped_by = "interrupted"
-                warnings.warn(
-                    f"training was interrupted in epoch {self.epoch + 1}. What it had come to is in "
-                    f"{checkpoints.folder}, and resume=True goes on from there.",
-                    stacklevel=3,
-                )
-        if self.history.stopped_by != "interrupted":
-            self._warn_of_no_gain()
-        if self.best and self.best.epoch >= 0:
-            self.history.best_epoch = self.best.epoch
-            self.best.restore(self.model)
-        return self.history
+        def give_out() -> None:
+            snapshot = self.state() if keepers else {}
+            for keeper in keepers:
+                keeper.on_state(state, snapshot)
+
+        self._call("on_epoch_start", state)
+        measures = self.trainer.run_epoch(self.train, self.sampler, self.epoch, wishes, after_update)
+        if measures is not None:
+            self._end_epoch(state, measures)
+            give_out()
+        if measures is None or self.trainer.group.any(interruption.requested):
+            self.history.stopped_by = "interrupted"
+
+    def _call(self, moment: str, state: FitState) -> list[Any]:
+        """Call all callbacks at a moment, and return what they say."""
+        return [getattr(callback, moment)(state) for callback in self.callbacks]
 
     def _warn_of_no_gain(self) -> None:
         """Warn where the model has learned no more than which class is the most frequent."""
@@ -148,8 +133,10 @@ class Run:
         return {
             "optimizer": type(self.trainer.optimizer).__name__,
             "scheduler": scheduler and type(scheduler).__name__,
-            "batch_size": self.sampler.batch_size,
-            "max_tokens": self.sampler.max_tokens,
+            "batch_size": self.trainer.parts.batch_size,
+            "max_tokens": self.trainer.parts.max_tokens,
+            "accumulate": self.trainer.accumulate,
+            "loss": self.trainer.objective.loss_name,
             "seed": self.sampler.seed,
         }
 
@@ -157,26 +144,25 @@ class Run:
         """See whether memory holds the largest batch."""
         self.model.train()
         steps = make_steps(self.model, self.trainer.objective, self.train)
-        try_largest_batch(self.train, self.sampler, steps, self.trainer.places)
+        try_largest_batch(self.train, self.trainer.parts, steps, self.trainer.places)
 
     @property
     def updates(self) -> int:
         """How many updates were made, all epochs together."""
         return int(sum(self.history.measures.get("steps", []))) + self.trainer.so_far.updates
 
-    def _end_epoch(self, measures: dict[str, float], bar: Any) -> None:
+    def _end_epoch(self, state: FitState, measures: dict[str, float]) -> None:
         """Measure what an epoch has come to, and see whether it was the last."""
+        state.measures = measures
         if self.validation_data is not None:
-            result = evaluate_together(self.model, self.validation_data, self.trainer.group)
-            measures |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
+            state.validation, found = self.measures(self.model, self.validation_data, self.trainer.group)
+            measures |= found
+            self._call("on_validation", state)
         self.trainer.end_epoch(measures)
         self.history.append(measures)
-        bar.set_postfix({name: f"{measures[name]:.3f}" for name in measures if "loss" in name or "accuracy" in name})
-        end = EpochEnd(self.epoch, self.model, self.trainer.optimizer, self.history)
-        if self.trainer.group.any(any(plain(callback(end)) is True for callback in self.callbacks)):
+        stops = [bool(answer) for answer in self._call("on_epoch_end", state)]
+        if self.trainer.group.any(any(stops)) and self.history.stopped_by == "epochs":
             self.history.stopped_by = "callback"
-        if self.best and self.best.update(self.epoch, measures[self.best.rule.monitor], self.model):
-            self.history.stopped_by = "early_stopping"
         self.epoch += 1
 
     def about(self) -> dict[str, Any]:
@@ -200,7 +186,10 @@ class Run:
             "class_weight": None if weights is None else weights.tolist(),
             "sample_weight": None if own is None else hashlib.sha256(own.double().cpu().numpy().tobytes()).hexdigest(),
             "label_smoothing": trainer.objective.label_smoothing,
-            "early_stopping": self.best and asdict(self.best.rule),
+            "loss": trainer.objective.loss_name,
+            "accumulate": trainer.accumulate,
+            "early_stopping": self.config.early_stopping and asdict(self.config.early_stopping),
+            "callbacks": [type(callback).__name__ for callback in stateful(self.callbacks)],
         }
 
     def _about_schedule(self) -> list[Any] | None:
@@ -215,7 +204,7 @@ class Run:
             "epoch": self.epoch,
             "history": vars(self.history),
             "trainer": self.trainer.state(),
-            "best": None if self.best is None else self.best.state(),
+            "callbacks": [callback.state_dict() for callback in stateful(self.callbacks)],
             "rng": self.draws.state(),
         }
 
@@ -224,8 +213,8 @@ class Run:
         self.epoch = state["epoch"]
         self.history = History(**state["history"])
         self.trainer.load_state(state["trainer"])
-        if self.best is not None:
-            self.best.load_state(state["best"])
+        for callback, own in zip(stateful(self.callbacks), state["callbacks"], strict=True):
+            callback.load_state_dict(own)
         self.draws.load_state(state["rng"])
 
 

@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-ScheduleName = Literal["one_cycle", "cosine", "linear", "constant"]
+from seqclf.choices import ScheduleName
 
 _WARMUPS = {"one_cycle": 0.3, "cosine": 0.0, "linear": 0.0, "constant": 0.0}  # one_cycle's is torch's own
 
@@ -21,7 +20,7 @@ def make_scheduler(name: ScheduleName, updates: int, warmup: float | None = None
         updates: How many updates the run makes.
         warmup: The share of the updates in which the rate rises first; None is 0.3 for `"one_cycle"`, 0 for others.
 
-    Source:
+    References:
         One cycle: Smith and Topin, Super-Convergence, 2018. Cosine: Loshchilov and Hutter, SGDR, ICLR 2017.
     """
     share = _WARMUPS[name] if warmup is None else warmup

@@ -40,14 +40,16 @@ class StepData:
     Attributes:
         indices: Its sequences in the training data, (B,).
         labels: Their class indices, int64 (B,), or 0 and 1 for each class, (B, C), where the model lies.
-        longest: The number of steps of the longest.
+        padded_steps: How many steps it has, padding included.
         batch: What autograd runs; None where the kernels read the data themselves.
+        parts: What it is computed in, one after the other, where that is not all at once.
     """
 
     indices: IndexArray
     labels: Tensor
-    longest: int
+    padded_steps: int
     batch: Batch | None = None
+    parts: "tuple[StepData, ...]" = ()
 
 
 class Steps(Protocol):
@@ -69,7 +71,7 @@ class Steps(Protocol):
 def make_steps(model: RNNClassifier, objective: Objective, train: SequenceDataset) -> Steps:
     """Return what computes the gradients for a model as it is now."""
     plan = model.plan_training(train.sequences.lengths[:1])
-    kind = NativeSteps if plan.scope == "training step" else AutogradSteps
+    kind = NativeSteps if plan.scope == "training step" and objective.loss is None else AutogradSteps
     return kind(model, objective, train)
 
 
@@ -85,7 +87,7 @@ class AutogradSteps:
         for batch in pack_batches(train.sequences, train.compact_labels, arrays, self.model.device, skip=skip):
             assert batch.indices is not None
             assert batch.labels is not None
-            yield StepData(batch.indices.numpy(), batch.labels, int(batch.lengths.max()), batch)
+            yield StepData(batch.indices.numpy(), batch.labels, len(batch.lengths) * int(batch.lengths.max()), batch)
 
     def compute_gradients(self, data: StepData, seed: int, epoch: int) -> Tensor:
         """Call the model, and go back from its objective."""
@@ -161,7 +163,8 @@ class NativeSteps:
     def batches(self, arrays: Iterable[IndexArray], skip: int = 0) -> Iterator[StepData]:
         """Yield indices and labels; the sequences stay where they are."""
         for indices in islice(arrays, skip, None):
-            yield StepData(indices, torch.from_numpy(self._labels[indices]), int(self._lengths[indices].max()))
+            padded_steps = len(indices) * int(self._lengths[indices].max())
+            yield StepData(indices, torch.from_numpy(self._labels[indices]), padded_steps)
 
     def compute_gradients(self, data: StepData, seed: int, epoch: int) -> Tensor:
         """Compute all gradients in one call; those of what torch has made of rows and context, from what comes back."""

@@ -16,6 +16,7 @@ from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.errors import InvalidArgumentError, TrainingError
 from seqclf.models.classifier import RNNClassifier
+from seqclf.training.accumulate import AccumulatedSteps
 from seqclf.training.distributed import Group, Signals
 from seqclf.training.finite import refuse_update
 from seqclf.training.objective import Objective
@@ -35,11 +36,15 @@ class Trainer:
         model: RNNClassifier,
         optimizer: Optimizer,
         objective: Objective,
+        *,
         clip_grad_norm: float | None,
+        parts: BucketBatchSampler,
+        accumulate: int,
         places: Tensor | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
+        self.parts, self.accumulate = parts, accumulate  # what is computed at once, and how many make an update
         self.places = places  # where the sequences stand in what the user gave, where some of that are left out
         self.objective = objective
         objective.to(model.head.weight)
@@ -90,7 +95,7 @@ class Trainer:
                 broken off, and None returned.
         """
         self.model.train()
-        so_far, steps = self.so_far, make_steps(self.model, self.objective, train)
+        so_far, steps = self.so_far, self.make_steps(train)
         self.updater.look_again()
         start = time.perf_counter() - so_far.seconds
         for data, part in self._shares(steps, train, sampler, epoch):
@@ -117,6 +122,12 @@ class Trainer:
             "steps": float(so_far.updates),
             "padding_waste": padded_steps / max(1, train.sequences.total),
         }
+
+    def make_steps(self, train: SequenceDataset) -> Steps:
+        """Return what computes the gradients of a batch for the model as it is now."""
+        if self.accumulate == 1:
+            return make_steps(self.model, self.objective, train)
+        return AccumulatedSteps(self.model, self.objective, train, self.parts)
 
     def _shares(
         self, steps: Steps, train: SequenceDataset, sampler: BucketBatchSampler, epoch: int
@@ -195,7 +206,7 @@ class EpochSoFar:
         self.updates += 1
         self.seconds = seconds
         if counts:
-            self.padded_steps += len(data.indices) * data.longest
+            self.padded_steps += data.padded_steps
             self.sums.add(logits, data.labels)
 
     def totals(self, group: Group) -> Tensor:

@@ -23,6 +23,14 @@ class LawResult:
         tolerance: The largest difference that rounding explains in logits; 0 where the same bits are promised.
         gradient_tolerance: Likewise in gradients.
         error: What the model raised, if it did.
+
+    Example:
+        >>> from seqclf import RNNClassifier, verify_batching
+        >>> model = RNNClassifier(num_classes=2, vocab_size=9, hidden_size=8, seed=0)
+        >>> report = verify_batching(model, [[2, 3, 4], [5], [6, 7]])
+        >>> first = report.laws[0]
+        >>> first.law, first.mode, first.passed
+        ('a batch, not each alone', 'eval', True)
     """
 
     law: str

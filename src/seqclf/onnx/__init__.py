@@ -67,7 +67,7 @@ def export(model: RNNClassifier, path: PathLike, *, check_shapes: int = 20, seed
     try:
         import onnxruntime  # noqa: PLC0415  # optional, so imported where it is needed
 
-        from seqclf.export.graph import build_model  # noqa: PLC0415
+        from seqclf.onnx.graph import build_model  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError(
             f'export must have onnx and onnxruntime; got {error}. Install them with: pip install "seqclf[onnx]"'
