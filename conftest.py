@@ -19,6 +19,9 @@ from sybil.parsers.markdown import CodeBlockParser, SkipParser
 from tests.printed import is_all_shown, is_shown, run_captured
 
 
+collect_ignore = ["docs/conf.py"]  # it needs Sphinx, which the tests do not
+
+
 def enter_folder(namespace: dict[str, Any]) -> None:
     """Go where the document may write."""
     namespace["_folders"] = (os.getcwd(), tempfile.TemporaryDirectory())  # noqa: PTH109

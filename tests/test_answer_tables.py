@@ -427,6 +427,7 @@ def test_read_pairs_of_answers(tmp_path: Path) -> None:
     assert pairs == list(zip(WORDS, predict(MODEL, WORDS), strict=True))
 
 
+@pytest.mark.processes
 def test_a_run_that_is_killed_leaves_no_output(tmp_path: Path) -> None:
     save(MODEL, tmp_path / "model")
     source = write(tmp_path / "in.csv", [{"word": word} for word in WORDS])

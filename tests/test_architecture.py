@@ -182,12 +182,14 @@ def test_a_name_that_has_moved_works_and_says_where_to(name: str) -> None:
     assert found is getattr(importlib.import_module(home), name)
 
 
+@pytest.mark.processes
 def test_the_package_alone_loads_neither_torch_nor_numpy() -> None:
     code = "import sys, seqclf; print([name for name in ('torch', 'numpy') if name in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert printed.stdout.strip() == "[]"
 
 
+@pytest.mark.processes
 def test_modules_are_there_without_an_import_of_their_own() -> None:
     code = "import seqclf; print(seqclf.errors.SeqclfError is seqclf.SeqclfError, seqclf.reading.read_table.__name__)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

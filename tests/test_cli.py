@@ -413,6 +413,7 @@ def test_a_full_disk_is_told_in_one_line(model: Path, monkeypatch: pytest.Monkey
     assert capsys.readouterr().err == "seqclf: could not write: No space left on device\n"
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "command",
     [

@@ -308,7 +308,7 @@ def test_numbers_of_other_libraries_are_numbers(seed: Any) -> None:
 
 
 def test_classes_are_hashable_and_steps_of_a_stream_finite() -> None:
-    with pytest.raises(InvalidDataError, match="labels must be hashable; got unhashable type: 'list'"):
+    with pytest.raises(InvalidDataError, match=r"labels must be hashable; got .*unhashable type: 'list'"):
         SequenceDataset.from_pairs([("a", "x")], classes=[["x"]])
     stream = RNNClassifier(2, input_size=1, hidden_size=3, seed=0).stream()
     for wrong in ([np.inf], [1e200]):
