@@ -18,7 +18,6 @@ from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 from tests.printed import is_all_shown, is_shown, run_captured
 
-
 collect_ignore = ["docs/conf.py"]  # it needs Sphinx, which the tests do not
 
 

@@ -319,7 +319,7 @@ def _check_early_stopping(
         known += [f"val_{name}" for name in ("loss", "accuracy", *measures.names)]
     may_be_added = validation_data is not None and any(defines(one, "on_validation") for one in callbacks)
     watched = [rule.monitor] if rule is not None else []
-    watched += [getattr(callback, "monitor") for callback in callbacks if hasattr(callback, "monitor")]
+    watched += [callback.monitor for callback in callbacks if callback.monitor is not None]
     for monitor in watched:
         check_monitor(monitor, known, may_be_added=may_be_added)
     return rule

@@ -60,6 +60,9 @@ class Callback:
     A plain callable in `callbacks` is called as `on_epoch_end` would be. Of several processes that train together,
     each calls its own.
 
+    Attributes:
+        monitor: The measure that it goes by, if any; `fit` refuses one that no epoch will have.
+
     Example:
         >>> from seqclf import RNNClassifier, SequenceDataset, fit
         >>> from seqclf.callbacks import Callback
@@ -77,6 +80,8 @@ class Callback:
         >>> counter.count
         12
     """
+
+    monitor: str | None = None
 
     def on_fit_start(self, state: FitState) -> None:
         """Called once before the first update; of a run that goes on, as it was left."""
