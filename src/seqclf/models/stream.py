@@ -23,8 +23,8 @@ class Stream:
 
     It keeps the states of all layers and what the pooling needs: memory and time of a step do not grow with the length.
     Make one with `RNNClassifier.stream`. The model is taken in eval mode, with the weights that it has when the
-    sequence begins. The answers of built-in cells are those of `predict_proba`, bit for bit. Push measurements as float32
-    for that: of float64 a stream keeps all digits, and a whole sequence those that it needs.
+    sequence begins. The answers of built-in cells are those of `predict_proba`, bit for bit. Push measurements as
+    float32 for that: of float64 a stream keeps all digits, and a whole sequence those that it needs.
 
     Attributes:
         length: How many steps were read.
