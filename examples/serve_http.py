@@ -51,7 +51,7 @@ class Saved:
         if context is None and len(sequences) != 1:
             found: Iterable[Any] = self.predictor.predict_proba_iter(sequences)
             return found
-        pairs = zip(sequences, context or [None], strict=True)
+        pairs = zip(sequences, [None] if context is None else context, strict=True)
         return [self.predictor.predict_proba(one, context=facts) for one, facts in pairs]
 
 
@@ -60,7 +60,10 @@ def as_array(sequence: Any) -> Any:
     if not isinstance(sequence, list) or not sequence:
         return sequence
     rows = [row if isinstance(row, list) else [row] for row in sequence]
-    return np.array([[math.nan if value is None else value for value in row] for row in rows])
+    wrong = next((value for row in rows for value in row if type(value) not in {int, float, type(None)}), None)
+    if wrong is not None or len(set(map(len, rows))) > 1:
+        raise RequestError(f"series must be lists of numbers, or of rows of numbers of one width; got {sequence!r:.60}")
+    return np.array([[math.nan if value is None else float(value) for value in row] for row in rows])
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -88,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(404, {"error": "ask POST /predict"})
         try:
             return self.reply(200, {"answers": answer(self.server.model, body)})
-        except (ValueError, RecursionError) as error:  # of the library too: its errors about data are ValueErrors
+        except (ValueError, RecursionError, OverflowError) as error:  # the library's about data are ValueErrors
             return self.reply(400, {"error": str(error)})
         except Exception as error:  # noqa: BLE001  # a fault of the server's: it stays up, and says no more than that
             self.log_error("%r", error)
