@@ -4,13 +4,13 @@ import http.client
 import importlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -439,21 +439,18 @@ def test_clients_that_go_are_no_error(files: dict[str, Path], capfd: pytest.Capt
 @pytest.mark.processes
 @pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
 def test_the_process_ends_on_a_signal_once_all_is_answered(suffix: str, files: dict[str, Path]) -> None:
-    model = MODELS["text"][0]
-    with serving.serving(files["text"].with_suffix(suffix)) as (port, process):
-        idle = socket.create_connection(("127.0.0.1", port))
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        texts = ["abcab" * 20] * 3000
-        body = json.dumps({"sequences": texts}).encode()
-        connection.request("POST", "/predict", body)
-        time.sleep(0.1)  # until it has been read
-        os.kill(process, signal.SIGTERM)
-        response = connection.getresponse()
-        assert response.status == 200
-        answers = json.loads(response.read())["answers"]
-        assert [row[0][0] for row in answers] == predict(model, texts)
-        idle.close()
-        connection.close()
+    model, texts = MODELS["text"][0], ["abcab" * 20] * 2000
+    with ThreadPoolExecutor() as pool:
+        with serving.serving(files["text"].with_suffix(suffix)) as (port, _):
+            idle = socket.create_connection(("127.0.0.1", port))
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            asked = pool.submit(ask, connection, {"sequences": texts})
+            time.sleep(0.1)  # until it has been read
+        status, content = asked.result()
+    assert status == 200
+    assert [row[0][0] for row in content["answers"]] == predict(model, texts)
+    idle.close()
+    connection.close()
 
 
 def test_the_load_test_notices_a_wrong_answer() -> None:
