@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from seqclf.onnx import graph
 from tests import strategies
 
 SHAPES = int(os.environ.get("SEQCLF_EXPORT_SHAPES", "10"))  # of random batches that each export is compared on
-EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def tiny(**options: Any) -> RNNClassifier:
@@ -88,42 +86,11 @@ def test_its_metadata_are_all_that_serving_needs(tmp_path: Path) -> None:
     assert about["is_text"]
 
 
-@pytest.mark.processes
-def test_the_example_serves_without_torch(tmp_path: Path) -> None:
-    train = SequenceDataset.from_pairs([("Satoshi", "Japanese"), ("Rossi", "Italian"), ("Novák", "Czech")])
-    model = RNNClassifier.for_dataset(train, hidden_size=8, seed=0)
-    export(model, tmp_path / "model.onnx")
-    blocked = "import runpy, sys; sys.modules['torch'] = sys.modules['seqclf'] = None; sys.argv = sys.argv[1:]; "
-    code = blocked + "runpy.run_path(sys.argv[0], run_name='__main__')"
-    arguments = [str(EXAMPLES / "serve_onnx.py"), str(tmp_path / "model.onnx"), "Sato", "Novak"]
-    printed = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
-    expected = predict_proba(model, ["Sato", "Novak"])
-    lines = [
-        f"{name}\t{label}\t{row.max():.3f}"
-        for name, label, row in zip(["Sato", "Novak"], predict(model, ["Sato", "Novak"]), expected, strict=True)
-    ]
-    assert printed.stdout.splitlines() == lines
-
-
-@pytest.mark.processes
-@pytest.mark.parametrize(
-    ("pairs", "texts", "shown"),
-    [
-        ([("ab", "x"), ("b", "y")], ["", ""], "\tx\t"),
-        ([(["a"], "x"), (["b"], "y")], ["a"], "the example serves models of text"),
-        ([(np.ones((2, 1)), "x"), (np.ones((1, 1)), "y")], ["a"], "the example serves models of text"),
-    ],
-)
-def test_the_example_with_other_inputs_and_models(pairs: Any, texts: Any, shown: str, tmp_path: Path) -> None:
-    dataset = SequenceDataset.from_pairs(pairs)
-    model = RNNClassifier.for_dataset(dataset, hidden_size=4, seed=0, empty="zero")
-    with torch.no_grad():
-        model.head.bias[0] = 9
-    export(model, tmp_path / "model.onnx")
-    command = [sys.executable, str(EXAMPLES / "serve_onnx.py"), str(tmp_path / "model.onnx"), *texts]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert shown in finished.stdout + finished.stderr
-    assert "Traceback" not in finished.stderr
+def test_symbols_that_json_has_none_of_are_written_with_their_kind(tmp_path: Path) -> None:
+    export(tiny(vocabulary=Vocabulary([b"a", ("x", 1), True])), tmp_path / "model.onnx", check_shapes=1)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    about = json.loads(session.get_modelmeta().custom_metadata_map["seqclf"])
+    assert about["symbols"] == [{"bytes": "61"}, {"tuple": ["x", 1]}, {"bool": True}]
 
 
 def test_the_model_stays_as_it_was(tmp_path: Path) -> None:
@@ -177,6 +144,7 @@ def with_parts(**parts: Any) -> RNNClassifier:
         (with_parts(head=nn.Linear(6, 3, bias=False)), InvalidArgumentError, r"head must be an nn\.Linear with a bias"),
         (tiny(pooling=strategies.SumAndCount(6)), InvalidArgumentError, r"pooling must be a built-in one; got SumAnd"),
         (tiny(classes=[object, 2, 3]), InvalidDataError, r"classes must be strings, .* to be saved; got <class 'obj"),
+        (tiny(vocabulary=Vocabulary([1j, 2, 3])), InvalidDataError, r"symbols must be strings, .* to be saved; got 1j"),
     ],
 )
 def test_what_cannot_be_exported(model: RNNClassifier, error: Any, message: str, tmp_path: Path) -> None:

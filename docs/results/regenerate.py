@@ -24,6 +24,7 @@ DOCUMENTS = [
     ROOT / "docs" / "answers.md",
     ROOT / "docs" / "ecosystem.md",
     ROOT / "docs" / "growing.md",
+    ROOT / "docs" / "serving.md",
     ROOT / "docs" / "defaults.md",  # of which benchmarks.defaults makes the tables, from data of several kinds
 ]
 COMMANDS = {
@@ -36,6 +37,8 @@ COMMANDS = {
     "law": "-m pytest -q tests/test_batching_law.py --hypothesis-profile=thorough",  # writes SEQCLF_LAW_TABLE
     "cells": "-m benchmarks.cells --output {output}/table.md",
     "onnx": "-m benchmarks.onnx_runtime --data {data} --output {output}/table.md",
+    "int8": "-m benchmarks.int8 --data {data} --tasks {data}/../tasks --output {output}/table.md",
+    "serving": "-m benchmarks.serving --data {data} --output {output}/table.md",
     "tutorial": "-m benchmarks.tutorial --data {data} --output {output}/table.md",
     "averaging": "-m benchmarks.averaging --data {data} --output {output}/table.md",
     "calibration": "-m benchmarks.calibration --data {data} --output {output}/table.md",

@@ -16,7 +16,7 @@ from seqclf.fields import Fields
 from seqclf.files import PathLike, write_atomically
 from seqclf.models.classifier import RNNClassifier
 from seqclf.modes import evaluating
-from seqclf.persistence import describe_model
+from seqclf.onnx.metadata import describe
 
 __all__ = ["export"]
 
@@ -28,9 +28,10 @@ def export(model: RNNClassifier, path: PathLike, *, check_shapes: int = 20, seed
 
     Batch size and length stay free. The file takes `inputs`, int64 ids (batch, length) or float32 features
     (batch, length, F), padded at the end with anything, and `lengths`, int64 (batch,), with one row and one step at
-    least; and gives `logits` and
-    `probabilities`, float32 (batch, C). What it needs to encode text and to name classes is in its metadata, as JSON
-    under the key `seqclf`: `"symbols"` (the id of symbol i is i + 2; unknown ones have id 1) and `"classes"`.
+    least; and gives `logits` and `probabilities`, float32 (batch, C). What it takes to encode raw sequences and to name
+    classes is in its metadata, as JSON under the key `seqclf`: `"symbols"` (the id of symbol i is i + 2; unknown ones
+    have id 1), `"classes"`, the tokenizer with its rule, fields, thresholds, and what to do with missing values and
+    empty sequences. `examples/serve_onnx.py` reads all of it.
 
     The model runs with its dropout off. Before anything is written, onnxruntime runs the file on batches of random
     shapes, none of which it was made for, and its logits are compared with the model's.
@@ -48,7 +49,7 @@ def export(model: RNNClassifier, path: PathLike, *, check_shapes: int = 20, seed
         MissingDependencyError: onnx or onnxruntime is not installed.
         InvalidArgumentError: The model has a cell, pooling, embedding or head that ONNX has no counterpart for; or the
             name of the file ends otherwise.
-        InvalidDataError: A class or symbol is neither a string nor an integer.
+        InvalidDataError: A class or symbol is of a kind that files cannot hold.
         SeqclfError: The exported model disagrees; nothing is written.
         FileFormatError: The file cannot be written.
 
@@ -73,30 +74,13 @@ def export(model: RNNClassifier, path: PathLike, *, check_shapes: int = 20, seed
             f'export must have onnx and onnxruntime; got {error}. Install them with: pip install "seqclf[onnx]"'
         ) from error
     model = copy.deepcopy(model).to("cpu", torch.float32)
-    content = build_model(model, {"seqclf": json.dumps(_metadata(model))}).SerializeToString()
+    content = build_model(model, {"seqclf": json.dumps(describe(model))}).SerializeToString()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the batches are small
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     worst = max(_difference(model, session, batch) for batch in _batches(model, check_shapes, seed))
     write_atomically(path, content)
     return worst
-
-
-def _metadata(model: RNNClassifier) -> dict[str, Any]:
-    description = describe_model(model)
-    vocabulary = model.vocabulary
-    return {
-        "seqclf": description["seqclf"],
-        "classes": description["classes"],
-        "symbols": None if vocabulary is None else list(vocabulary.symbols),
-        "is_text": vocabulary is not None and vocabulary.is_text,
-        "strict": vocabulary is not None and vocabulary.strict,
-        "multi_label": model.multi_label,
-        "thresholds": model.thresholds.tolist() if model.multi_label else None,
-        "fields": description["fields"],
-        "context_fields": description["context_fields"],
-        "tokenizer": None if vocabulary is None or vocabulary.tokenizer is None else vocabulary.tokenizer.to_dict(),
-    }
 
 
 def _batches(model: RNNClassifier, count: int, seed: int) -> list[dict[str, Tensor]]:

@@ -186,11 +186,11 @@ def read_tokenizer(content: Any, given: Any) -> Tokenizer | None:
 def _words(text: str) -> list[str]:
     if text.isascii():
         return _ASCII_WORD.findall(text)
-    return _word().findall(unicodedata.normalize("NFC", text))
+    return word_pattern().findall(unicodedata.normalize("NFC", text))
 
 
 @lru_cache(maxsize=1)
-def _word() -> "re.Pattern[str]":
+def word_pattern() -> "re.Pattern[str]":
     """Return the rule for any text. Python's own knows letters and digits, but not the marks that go with them."""
     marks = [code for code in range(0x300, sys.maxunicode + 1) if unicodedata.category(chr(code)).startswith("M")]
     ranges, start = [], marks[0]
