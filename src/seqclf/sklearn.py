@@ -4,7 +4,8 @@ It needs the extra `sklearn`: `pip install "seqclf[sklearn]"`.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from seqclf.fields import check_fields
 from seqclf.inference.logits import compute_logits
 from seqclf.inference.predict import encode_for, predict_proba
 from seqclf.models.classifier import RNNClassifier
+from seqclf.models.options import ModelOptions
 from seqclf.reading.columns import as_list
 from seqclf.reading.plain import is_missing, plain
 from seqclf.reading.sequences import read_sequences
@@ -42,31 +44,6 @@ except ImportError as error:
     ) from error
 
 __all__ = ["SequenceClassifier"]
-
-# The arguments that go to RNNClassifier, or to fit, as they are.
-_OF_MODEL = (
-    "cell",
-    "embedding_dim",
-    "hidden_size",
-    "num_layers",
-    "bidirectional",
-    "dropout",
-    "pooling",
-    "positions",
-    "ngrams",
-)
-_OF_FIT = (
-    "epochs",
-    "batch_size",
-    "learning_rate",
-    "optimizer",
-    "schedule",
-    "class_weight",
-    "label_smoothing",
-    "clip_grad_norm",
-    "early_stopping",
-    "device",
-)
 
 
 class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -208,22 +185,22 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             kept, apart = data.split_indices(self.validation_fraction, seed=seed)
             train, validation = data.subset(kept), data.subset(apart)
             weights = None if weights is None else weights[kept]
-        own = {"seed": seed, **self._own(_OF_MODEL)}
+        own = {"seed": seed, **self._own(ModelOptions.__annotations__)}
         model = RNNClassifier.for_dataset(train, **_merge(own, self.model_options, "model_options"))
         own = {
             "validation_data": validation,
             "sample_weight": weights,
             "seed": seed,
             "progress": bool(self.verbose),
-            **self._own(_OF_FIT),
+            **self._own(inspect.signature(fit).parameters),
         }
         history = fit(model, train, **_merge(own, self.fit_options, "fit_options"))
         self.classes_, self.model_, self.history_ = classes, model.eval(), history  # all or, where it failed, none
         return self
 
-    def _own(self, names: Sequence[str]) -> dict[str, Any]:
-        """Return arguments by name; a module among them is copied, as training must not change what was given."""
-        return {name: copy.deepcopy(getattr(self, name)) for name in names}
+    def _own(self, known: Container[str]) -> dict[str, Any]:
+        """Return those arguments that are known elsewhere; copies, as training must not change what was given."""
+        return {name: copy.deepcopy(value) for name, value in self.get_params(deep=False).items() if name in known}
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.floating[Any]]:  # noqa: N803
         """Return the probability of each class for each sequence: (n, C), columns as `classes_`."""
