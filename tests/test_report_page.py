@@ -369,6 +369,10 @@ def test_a_result_that_is_known_is_taken(tmp_path: Path, trained: Any) -> None:
         InvalidArgumentError, match=r"result must be what evaluate returned .* 8 sequences; got one of 16 others"
     ):
         write_report(tmp_path / "report.html", model, train, test, result=evaluate(model, train))
+    page = report(tmp_path / "report.html", model, train, test, linear=result)  # a figure that is known is shown
+    assert page.text.count(f"{result.accuracy:.1%}".replace("%", " %")) >= 2
+    with pytest.raises(InvalidArgumentError, match=r"linear must be what linear_baseline returned .* got one of 16"):
+        write_report(tmp_path / "report.html", model, train, test, linear=evaluate(model, train))
     with pytest.raises(InvalidArgumentError, match=r"result must be what evaluate returned .* got dict"):
         write_report(tmp_path / "report.html", model, train, test, result={})
 

@@ -15,7 +15,6 @@ from seqclf.study.autotune import autotune
 from seqclf.training.baseline import linear_baseline
 from seqclf.training.calibration import calibrate
 from seqclf.training.evaluate import evaluate
-from seqclf.training.evaluation import Evaluation
 from seqclf.training.fit import fit
 from seqclf.training.history import History
 from seqclf.training.stopping import EarlyStopping
@@ -47,9 +46,10 @@ def run(arguments: argparse.Namespace) -> None:
     if test is None:
         return
     result = evaluate(model, test)
-    print_evaluation(result, as_json=arguments.json, linear=_linear(data_of_training, test))
+    linear = linear_baseline(data_of_training, test) if can_fit() else None
+    print_evaluation(result, as_json=arguments.json, linear=linear)
     if arguments.report is not None:
-        write_report(arguments.report, model, data_of_training, test, history, result=result)
+        write_report(arguments.report, model, data_of_training, test, history, linear=linear or True, result=result)
         print(f"report saved as {arguments.report}", file=sys.stderr)
 
 
@@ -104,8 +104,3 @@ def _fit(
         calibrate(model, validation)
     print(repr(history), file=sys.stderr)
     return model, history
-
-
-def _linear(train: SequenceDataset, test: SequenceDataset) -> Evaluation | None:
-    """Return what a linear model comes to, where it can be had."""
-    return linear_baseline(train, test) if can_fit() else None

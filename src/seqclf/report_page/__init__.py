@@ -46,7 +46,7 @@ def write_report(
     *,
     title: str = "Classification report",
     mistakes: int = 12,
-    linear: bool = True,
+    linear: bool | Evaluation = True,
     result: Evaluation | None = None,
     batch_size: int = 256,
 ) -> Evaluation:
@@ -66,7 +66,8 @@ def write_report(
         history: What `fit` returned; None leaves the curves and the options of training out.
         title: The heading of the page.
         mistakes: How many mistakes to show.
-        linear: Whether to train the linear baseline, which takes a while on large data.
+        linear: Whether to train the linear baseline, which takes a while on large data; or what `linear_baseline`
+            returned for `train` and `test`.
         result: What `evaluate` returned for the model and `test`, where it is known already.
         batch_size: How many sequences to run at once. It changes the speed alone.
 
@@ -93,11 +94,14 @@ def write_report(
     """
     check_report_path(path)
     known_train, known_test = validate_dataset("train", model, train), validate_dataset("test", model, test)
-    _check(history, title, mistakes, result, known_test)
-    why_not = "it was not asked for." if not linear else "" if can_fit() else _NO_SKLEARN
+    _check(history, title, mistakes)
+    own = linear if isinstance(linear, Evaluation) else None
+    _check_measured(result, "result", "evaluate returned for the model and test", known_test)
+    _check_measured(own, "linear", "linear_baseline returned for train and test", known_test)
+    why_not = "it was not asked for." if linear is False else "" if own is not None or can_fit() else _NO_SKLEARN
     if result is None:
         result = evaluate(model, known_test, batch_size=batch_size)
-    baseline = None if why_not else linear_baseline(known_train, known_test)
+    baseline = own or (None if why_not else linear_baseline(known_train, known_test))
     if baseline is not None:
         baseline = replace(baseline, groups=result.groups)  # so that both are resampled alike
     skipped = len(test) - len(known_test)
@@ -128,7 +132,7 @@ def check_report_path(path: Any) -> None:
         )
 
 
-def _check(history: Any, title: Any, mistakes: Any, result: Any, test: SequenceDataset) -> None:
+def _check(history: Any, title: Any, mistakes: Any) -> None:
     """Raise where an argument is none of what it should be."""
     if history is not None and not isinstance(history, History):
         raise InvalidArgumentError(
@@ -137,14 +141,16 @@ def _check(history: Any, title: Any, mistakes: Any, result: Any, test: SequenceD
     if not isinstance(title, str):
         raise InvalidArgumentError(f"title must be a string; got {type(title).__name__}.")
     check_int("mistakes", mistakes, minimum=0)
+
+
+def _check_measured(result: Any, name: str, what: str, test: SequenceDataset) -> None:
+    """Raise where a result that is known already is not of the very test data."""
     if result is None:
         return
     is_one = isinstance(result, Evaluation)
     if not is_one or result.classes != test.classes or not np.array_equal(result.labels, test.labels.numpy()):
         got = f"one of {result.n:,} others" if is_one else type(result).__name__
-        raise InvalidArgumentError(
-            f"result must be what evaluate returned for the model and test, of its {len(test):,} sequences; got {got}."
-        )
+        raise InvalidArgumentError(f"{name} must be what {what}, of its {len(test):,} sequences; got {got}.")
 
 
 def _write(material: Material, title: str, mistakes: int) -> str:
