@@ -81,7 +81,9 @@ def serve(folder: Path) -> ThreadingHTTPServer:
 CUT = """
 const article = document.querySelector("article") || document.body;
 const edge = (article.closest(".content") || article).getBoundingClientRect().right + 1;
+const mayScroll = arguments[0];
 const cut = [...article.querySelectorAll("*")].filter(box => {
+    if (mayScroll && box.closest(mayScroll)) return false;
     const style = getComputedStyle(box);
     const hides = style.overflowX !== "visible" && box.clientWidth && box.scrollWidth > box.clientWidth + 1;
     const isBox = style.visibility !== "hidden" && style.display !== "inline";
@@ -92,15 +94,15 @@ return cut.map(box => `cut: ${box.tagName.toLowerCase()} ${box.className} of ${b
 """
 
 
-def faults(browser: Any, url: str, width: int) -> list[str]:
-    """Return what is wrong with a page at some width of the screen."""
+def faults(browser: Any, url: str, width: int, may_scroll: str = "") -> list[str]:
+    """Return what is wrong with a page at some width of the screen; boxes of a CSS selector may hide a part."""
     metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get(url)
     found = [f"console: {entry['message']}" for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     empty = "return [...document.images].filter(one => !one.complete || !one.naturalWidth).map(one => one.src)"
     found += [f"no picture: {source}" for source in browser.execute_script(empty)]
-    found += browser.execute_script(CUT)
+    found += browser.execute_script(CUT, may_scroll)
     reach = browser.execute_script("return document.documentElement.scrollWidth")
     return found + [f"{reach} wide on a screen of {width}"] * (reach > width)
 
