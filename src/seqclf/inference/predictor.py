@@ -110,7 +110,8 @@ class Predictor:
             try:
                 store = encode_for(self._model, chunk)
             except InvalidDataError as error:
-                raise InvalidDataError(f"{error} (Counted from sequence {start} of the stream.)") from None
+                where = f" (Counted from sequence {start} of the stream.)" if start else ""
+                raise InvalidDataError(f"{error}{where}") from None
             yield store, compute_logits(self._model, store, batch_size=256)
             start += len(chunk)
 
