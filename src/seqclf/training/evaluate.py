@@ -1,6 +1,6 @@
 """evaluate: how well a model does on labelled sequences, whatever the batch size."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -80,20 +80,14 @@ def evaluate(
         whole = torch.from_numpy(probabilities)
         found = {name: measure(one, whole, dataset.labels) for name, one in (metrics or {}).items()}
         return evaluation_of_several(probabilities, dataset, mean_thresholds(models), found)
-    if len(models) > 1:
-        return _evaluate_average(models, dataset, batch_size, metrics or {}, keeps=keep_probabilities)
-    only = models[0]
     labels = dataset.labels.numpy()
     losses, confidences = np.empty(len(labels)), np.empty(len(labels))
     predictions = np.empty(len(labels), np.int64)
     keeps = keep_probabilities or bool(metrics)
-    kept = np.empty((len(labels) if keeps else 0, only.num_classes))  # the only thing as large as both together
-    for indices, _, logits in run_batches(only, dataset.sequences, batch_size, np.arange(len(labels))):
-        log_probabilities = _log_softmax(logits.astype(np.float64))
-        losses[indices] = -log_probabilities[np.arange(len(indices)), labels[indices]]
-        predictions[indices] = logits.argmax(1)
-        probabilities = np.exp(log_probabilities)
-        confidences[indices] = probabilities.max(1)
+    kept = np.empty((len(labels) if keeps else 0, models[0].num_classes))  # the only thing as large as both together
+    run = _run_one(models[0], dataset, batch_size) if len(models) == 1 else _run_several(models, dataset, batch_size)
+    for indices, probabilities, answers, own_losses in run:
+        losses[indices], predictions[indices], confidences[indices] = own_losses, answers, probabilities.max(1)
         if keeps:
             kept[indices] = probabilities
     whole = torch.from_numpy(kept)
@@ -110,38 +104,27 @@ def evaluate(
     )
 
 
-def _evaluate_average(
-    models: Sequence[RNNClassifier],
-    dataset: SequenceDataset,
-    batch_size: int,
-    metrics: Mapping[str, Metric],
-    *,
-    keeps: bool,
-) -> Evaluation:
-    """Return what was measured of the mean of the models' probabilities."""
+# Which sequences, the probabilities of their classes (B, C), the best of these and the loss of the true one, (B,) each.
+_Batches = Iterator[tuple[Any, npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.float64]]]
+
+
+def _run_one(model: RNNClassifier, dataset: SequenceDataset, batch_size: int) -> _Batches:
+    labels = dataset.labels.numpy()
+    for indices, _, logits in run_batches(model, dataset.sequences, batch_size, np.arange(len(labels))):
+        log_probabilities = _log_softmax(logits.astype(np.float64))
+        losses = -log_probabilities[np.arange(len(indices)), labels[indices]]
+        yield indices, np.exp(log_probabilities), logits.argmax(1), losses
+
+
+def _run_several(models: Sequence[RNNClassifier], dataset: SequenceDataset, batch_size: int) -> _Batches:
+    """Likewise for the mean of the models' probabilities."""
     labels, stores = dataset.labels.numpy(), [dataset.sequences] * len(models)
-    losses, confidences = np.empty(len(labels)), np.empty(len(labels))
-    predictions = np.empty(len(labels), np.int64)
-    kept = np.empty((len(labels) if keeps or metrics else 0, models[0].num_classes))
     for block, logits in run_models(models, stores, batch_size):
         probabilities = mean_probabilities(models, logits)  # (B, C)
-        predictions[block], confidences[block] = probabilities.argmax(1), probabilities.max(1)
         # Of logarithms, as a probability of next to nothing has one and may be 0 itself; (k, B).
         own = np.stack([_log_softmax(one)[np.arange(len(one)), labels[block]] for one in logits])
-        losses[block] = np.log(len(models)) - np.logaddexp.reduce(np.sort(own, axis=0))
-        if keeps or metrics:
-            kept[block] = probabilities
-    return Evaluation(
-        losses=losses,
-        labels=labels,
-        predictions=predictions,
-        classes=dataset.classes,
-        groups=dataset.groups,
-        confidences=confidences,
-        metrics={name: measure(one, torch.from_numpy(kept), dataset.labels) for name, one in metrics.items()},
-        probabilities=kept if keeps else None,
-        lengths=dataset.lengths.numpy(),
-    )
+        losses = np.log(len(models)) - np.logaddexp.reduce(np.sort(own, axis=0))
+        yield block, probabilities, probabilities.argmax(1), losses
 
 
 def evaluation_of_several(
