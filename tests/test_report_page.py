@@ -358,6 +358,18 @@ def test_weights_that_went_wrong_give_a_page(tmp_path: Path) -> None:
     assert "its figures are not finite" in page.text
 
 
+def test_several_models_have_a_report_of_their_average(tmp_path: Path, trained: Any) -> None:
+    model, train, test, _ = trained
+    other = RNNClassifier.for_dataset(train, seed=5)
+    page = report(tmp_path / "report.html", [model, other], train, test, linear=False)
+    average = evaluate([model, other], test)
+    assert "2 such models, averaged" in page.text
+    assert f"{average.accuracy:.1%}".replace("%", " %") in page.text
+    assert ("several models answer together" in page.text) == (average.accuracy < 1)
+    with pytest.raises(InvalidArgumentError, match="model must be an RNNClassifier, or a list of some"):
+        write_report(tmp_path / "report.html", [], train, test)
+
+
 def test_a_result_that_is_known_is_taken(tmp_path: Path, trained: Any) -> None:
     model, train, test, _ = trained
     result = evaluate(model, test, groups=[index // 2 for index in range(len(test))])

@@ -1,6 +1,7 @@
 """One page to look at: data, training, figures, calibration, baseline, mistakes and options of a model."""
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,8 @@ from seqclf.data.baseline import can_fit
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError
 from seqclf.files import PathLike, as_path, write_atomically
-from seqclf.inference.predict import validate_dataset
+from seqclf.inference.average import models_of
+from seqclf.inference.predict import validate_for_each
 from seqclf.models.classifier import RNNClassifier
 from seqclf.report_page.data import data_section
 from seqclf.report_page.examples import mistakes_section
@@ -39,7 +41,7 @@ _NO_SKLEARN = 'scikit-learn is not installed. Install it with: pip install "seqc
 
 def write_report(
     path: PathLike,
-    model: RNNClassifier,
+    model: RNNClassifier | Sequence[RNNClassifier],
     train: SequenceDataset,
     test: SequenceDataset,
     history: History | None = None,
@@ -60,7 +62,8 @@ def write_report(
 
     Args:
         path: The file to write; its folder must exist. It is written whole or not at all.
-        model: The trained model.
+        model: The trained model; or several, whose probabilities are averaged. The options are then those of the first,
+            and what each step contributed to a mistake is left out.
         train: What it was trained on.
         test: What to measure it on.
         history: What `fit` returned; None leaves the curves and the options of training out.
@@ -93,19 +96,20 @@ def write_report(
         (True, 32)
     """
     check_report_path(path)
-    known_train, known_test = validate_dataset("train", model, train), validate_dataset("test", model, test)
+    models = models_of(model)
+    known_train, known_test = validate_for_each("train", models, train), validate_for_each("test", models, test)
     _check(history, title, mistakes)
     own = linear if isinstance(linear, Evaluation) else None
     _check_measured(result, "result", "evaluate returned for the model and test", known_test)
     _check_measured(own, "linear", "linear_baseline returned for train and test", known_test)
     why_not = "it was not asked for." if linear is False else "" if own is not None or can_fit() else _NO_SKLEARN
     if result is None:
-        result = evaluate(model, known_test, batch_size=batch_size)
+        result = evaluate(models, known_test, batch_size=batch_size)
     baseline = own or (None if why_not else linear_baseline(known_train, known_test))
     if baseline is not None:
         baseline = replace(baseline, groups=result.groups)  # so that both are resampled alike
     skipped = len(test) - len(known_test)
-    material = Material(model, known_train, known_test, result, baseline, why_not, history, skipped)
+    material = Material(models, known_train, known_test, result, baseline, why_not, history, skipped)
     write_atomically(path, _write(material, title, mistakes).encode())
     return result
 

@@ -67,7 +67,7 @@ def _explanations(material: Material, chosen: Sequence[Mistake]) -> list[Explana
     left = _MOST_TOGETHER
     for one in chosen:
         steps = int(material.test.sequences.sizes[one.index])
-        is_short = 0 < steps <= min(left, _MOST_EXPLAINED)
+        is_short = 0 < steps <= min(left, _MOST_EXPLAINED) and len(material.models) == 1
         left -= steps if is_short else 0
         found.append(_explain(material, one) if is_short else None)
     return found
@@ -94,6 +94,7 @@ def _case(material: Material, mistake: Mistake, found: Explanation | None, known
     else:
         steps = int(test.sequences.sizes[mistake.index])
         why = "it has no step" if not steps else "it is too long, or its figures are not finite"
+        why = why if len(material.models) == 1 else "several models answer together"
         parts.append(tag("p", f"What each step contributed is left out: {why}.", class_="small soft"))
     context = _context(test, mistake.index)
     if context:

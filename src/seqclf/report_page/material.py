@@ -32,7 +32,7 @@ class Material:
     """What a report is made of.
 
     Attributes:
-        model: The model.
+        models: The model, or those that are averaged.
         train: What it was trained on.
         test: What it was measured on, without sequences that it skips.
         result: What `evaluate` found.
@@ -42,7 +42,7 @@ class Material:
         skipped: How many test sequences the model skips, as they are empty.
     """
 
-    model: RNNClassifier
+    models: list[RNNClassifier]
     train: SequenceDataset
     test: SequenceDataset
     result: Evaluation
@@ -50,6 +50,11 @@ class Material:
     why_no_baseline: str
     history: History | None
     skipped: int
+
+    @property
+    def model(self) -> RNNClassifier:
+        """The model, or the first of several."""
+        return self.models[0]
 
     @cached_property
     def of_train(self) -> DataReport:

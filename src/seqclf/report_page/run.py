@@ -137,6 +137,7 @@ def describe_model(material: Material) -> Markup:
         f"{'bidirectional ' if model.bidirectional else ''}{cell.upper() if len(cell) < 5 else cell}, "
         f"{count(model.num_layers, 'layer')} of {model.hidden_size}",
         f"{model.num_parameters:,} weights",
+        *([f"{len(material.models)} such models, averaged"] if len(material.models) > 1 else []),
         count(len(test.classes), "class", "classes"),
         f"{len(material.train):,} training and {len(test):,} test sequences",
     ]
