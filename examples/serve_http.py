@@ -196,7 +196,11 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="where to listen; the default is this machine alone")
     parser.add_argument("--port", type=int, default=8000, help="0 takes one that is free")
     arguments = parser.parse_args()
-    server = Server((arguments.host, arguments.port), load_model(arguments.model))
+    try:
+        model = load_model(arguments.model)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    server = Server((arguments.host, arguments.port), model)
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: threading.Thread(target=server.shutdown).start())
     print("serving {} at http://{}:{}".format(arguments.model, *server.server_address[:2]), flush=True)

@@ -163,6 +163,8 @@ def test_a_run_with_other_callbacks_of_a_state_is_another(tmp_path: Path) -> Non
 def test_a_class_in_place_of_an_object_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="callables that take a FitState; got Diary itself"):
         train(make(), callbacks=[Diary])
+    with pytest.raises(InvalidArgumentError, match=r"got EarlyStopping. Pass it as early_stopping=\."):
+        train(make(), callbacks=[EarlyStopping(2)])
 
 
 def test_the_best_model_is_in_the_file(tmp_path: Path) -> None:
@@ -196,7 +198,7 @@ def test_where_the_best_model_cannot_go_is_known_before_the_first_update(tmp_pat
             "val_macro_f1",
             r"monitor must be a measure that the run has, loss, accuracy, val_loss, val_accuracy, val_m",
         ),
-        ("val_micro", r"got 'val_micro'. Did you mean 'val_micro_f1'\? Measures of your own come with metrics="),
+        ("val_micro", r"got 'val_micro'. Did you mean 'val_micro_f1'\? Others come with metrics=, such as"),
     ],
 )
 def test_a_monitor_that_no_epoch_has_is_refused(monitor: str, text: str, tmp_path: Path) -> None:
@@ -225,6 +227,8 @@ def test_measures_are_those_of_evaluate() -> None:
     assert history["val_average_precision"][-1] == result.average_precision
     assert history["val_top_2_accuracy"][-1] == result.top_k_accuracy(2)
     assert history["val_brier"][-1] == result.metrics["brier"]
+    for alone in ("macro_f1", brier):
+        assert len(train(make(), epochs=1, validation_data=TEST, metrics=alone).measures) == 9
     mapped = train(make(), epochs=1, validation_data=TEST, metrics={"score": brier})
     assert list(mapped)[-1] == "val_score"
     several = train(
@@ -237,7 +241,7 @@ def test_measures_are_those_of_evaluate() -> None:
     ("metrics", "text"),
     [
         (["macro_f2"], r"metrics must be callables, or of macro_f1, .*got 'macro_f2'. Did you mean 'macro_f1'\?"),
-        ("macro_f1", "metrics must be a list of names and callables, or a mapping .*; got 'macro_f1'"),
+        (3, "metrics must be a list of names and callables, or a mapping .*; got 3"),
         ([3], "metrics must be names or callables; got int"),
         ([brier, brier], "metrics must have names of their own; got 'brier' twice"),
         ([lambda p, y: "much"], "metrics must take probabilities .* raised ValueError"),

@@ -1,5 +1,6 @@
 """The command on tables: what it writes is what the library's functions write, and it says what it did."""
 
+import csv
 import io
 import json
 import sys
@@ -184,7 +185,8 @@ def test_mistakes_and_slices_are_those_of_the_library(labelled: Path, model: Pat
     code, out, err = run(*command, "--mistakes", tmp_path / "rows.csv", "--slices", "device")
     assert (code, err) == (0, f"{len(result.mistakes(data))} mistakes; saved as {tmp_path / 'rows.csv'}\n")
     assert out.endswith(f"\n\n{result.by(list('mmtmt'))}\n")
-    result.mistakes(data).write(tmp_path / "own.csv")
+    mistakes = result.mistakes(data)
+    mistakes.write(tmp_path / "own.csv", {"line": [row.index + 2 for row in mistakes]})
     assert (tmp_path / "rows.csv").read_bytes() == (tmp_path / "own.csv").read_bytes()
     slices = json.loads(run(*command, "--slices", "device", "--json")[1])["slices"]
     assert {name: part["n"] for name, part in slices.items()} == {"m": 3, "t": 2}
@@ -252,3 +254,24 @@ def test_training_writes_a_page(tmp_path: Path, run: Run) -> None:
     ]:
         code, out, err = run(*train, *wrong)
         assert (code, out, message in err) == (2, "", True)
+
+
+def test_rows_without_a_sequence_stay_without_an_answer_or_are_left_out(model: Path, tmp_path: Path, run: Run) -> None:
+    table = tmp_path / "gaps.csv"
+    table.write_text("word,letter\nab,x\n,y\nb,z\n", encoding="utf-8")
+    code, _, err = run("predict", model, table, "--sequence", "word", "--output", tmp_path / "out.csv")
+    assert code == 1
+    assert "got length 0 (" in err
+    assert "line 3). Remove it; leave such rows out with --skip-broken; or keep them by training with --empty" in err
+    command = ("predict", model, table, "--sequence", "word", "--prefix", "our_", "--skip-broken")
+    code, _, _ = run(*command, "--output", tmp_path / "out.csv")
+    answers = predict(load(model), ["ab", "b"])
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()))
+    assert code == 0
+    assert [row["our_label"] for row in rows] == [answers[0], "", answers[1]]
+    assert rows[1]["our_probability"] == ""
+    code, out, err = run("evaluate", model, table, *COLUMNS, "--skip-broken", "--json")
+    assert (code, json.loads(out)["n"]) == (0, 2)
+    assert "1 rows were left out, the first as 'word' must not be empty; got ''" in err
+    assert "--skip-broken" not in err
+    assert run("report", table, *COLUMNS, "--skip-broken")[0] == 0

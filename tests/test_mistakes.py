@@ -86,6 +86,8 @@ def test_mistakes_look_like_a_table_and_are_written_whole(tmp_path: Path) -> Non
     assert read[0]["sequence"] == rows[0].sequence
     assert json.loads(read[1]["sequence"]) == rows[1].sequence
     assert (read[1]["label"], read[1]["predicted"], len(read)) == ("x; z", "", 30)
+    Mistakes([Mistake(0, ["my", "card"], "x", "y", 0.9, 0.1, 1)]).write(tmp_path / "more.csv", {"line": [7]})
+    assert (tmp_path / "more.csv").read_text(encoding="utf-8").splitlines()[1].startswith("7,0,my card,x,y,")
     found.write(tmp_path / "rows.tsv")
     assert (tmp_path / "rows.tsv").read_text(encoding="utf-8").startswith("index\tsequence\tlabel\t")
     Mistakes([Mistake(0, np.ones((2, 1)), 1, 0, 0.9, 0.1, 1)]).write(tmp_path / "rows.jsonl")

@@ -148,5 +148,6 @@ class BatchingError(SeqclfError, AssertionError):
 
 def did_you_mean(word: object, known: Iterable[object]) -> str:
     """Return `" Did you mean 'lstm'?"` for the nearest known word, or nothing."""
-    near = get_close_matches(str(word), [str(other) for other in known], n=1)
+    names = {str(other).lower(): str(other) for other in known}
+    near = [names[one] for one in get_close_matches(str(word).lower(), names, n=1)]
     return f" Did you mean {near[0]!r}?" if near else ""

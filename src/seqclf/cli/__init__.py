@@ -109,7 +109,13 @@ def _close_output() -> None:
 
 
 _IN_OPTIONS = {
-    "allow_empty=True in the dataset, and empty='zero' or 'skip' in the model": "--empty zero or --empty skip",
+    "or keep it with allow_empty=True in the dataset, and empty='zero' or 'skip' in the model": (
+        "leave such rows out with --skip-broken; or keep them by training with --empty zero or --empty skip"
+    ),
+    "pass tokenizer='words'": "pass --tokenizer words",
+    "Pass tokenizer='words'": "Pass --tokenizer words",
+    "another learning_rate, or see dataset.report()": "another --learning-rate, or see seqclf report",
+    "Correct it, or pass classes that include it": "Correct it, or train with data that include it",
     "pass header=False and the numbers of the columns": "pass --no-header and the numbers of the columns",
     "pass delimiter=": "pass --delimiter",
     "Pass encoding= as it was written": "Pass --encoding as it was written",

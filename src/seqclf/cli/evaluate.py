@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from seqclf.cli.tables import as_encoded, read, read_with
+from seqclf.cli.tables import as_encoded, read, read_with, read_with_lines
 from seqclf.data.dataset import SequenceDataset
 from seqclf.inference.average import models_of
 from seqclf.inference.predict import check_encodes
@@ -35,9 +35,9 @@ def run(arguments: argparse.Namespace) -> None:
     arguments.numbers = arguments.numbers or (model.input_size is not None and model.fields is None)
     values: Any = "length"
     if arguments.slices:
-        data, values = read_with(arguments, arguments.table, arguments.slices, **options)
+        data, values, places = read_with(arguments, arguments.table, arguments.slices, **options)
     else:
-        data = read(arguments, arguments.table, **options)
+        data, places = read_with_lines(arguments, arguments.table, **options)
     linear = None
     if arguments.train is not None:
         known = read(arguments, arguments.train, **as_encoded(data))
@@ -47,7 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
     print_evaluation(result, as_json=arguments.json, linear=linear, slices=slices)
     if arguments.mistakes is not None:
         mistakes = result.mistakes(data)
-        mistakes.write(arguments.mistakes)
+        columns = {name: [found[row.index] for row in mistakes] for name, found in places.items()}
+        mistakes.write(arguments.mistakes, columns)
         print(f"{len(mistakes):,} mistakes; saved as {arguments.mistakes}", file=sys.stderr)
 
 

@@ -26,20 +26,30 @@ def read(arguments: argparse.Namespace, table: str, **options: Any) -> SequenceD
     return _read_rows(arguments, table, **options)[0]
 
 
+def read_with_lines(
+    arguments: argparse.Namespace, table: str, **options: Any
+) -> tuple[SequenceDataset, dict[str, list[Any]]]:
+    """Return the labelled sequences of a table, and where each stands: its line, where it has one of its own."""
+    if arguments.series or arguments.by is not None or kind_of_source(table) != "table":
+        return read(arguments, table, **options), {}
+    data, lines = _read_rows(arguments, table, **options)
+    return data, {"line": lines}
+
+
 def read_with(
     arguments: argparse.Namespace, table: str, column: str, **options: Any
-) -> tuple[SequenceDataset, list[Any]]:
-    """Return the labelled sequences of a table, and the value that each has in another column."""
+) -> tuple[SequenceDataset, list[Any], dict[str, list[Any]]]:
+    """Likewise, with the value that each has in another column."""
     if arguments.by is not None:
         data = _read_events(arguments, table, **options)
         names = None if data.fields is None else data.fields.names
         events = read_events(table, by=arguments.by, order=arguments.order, fields=names, context=[column])
         assert events.context is not None
-        return data, events.context[column]
+        return data, events.context[column], {}
     data, lines = _read_rows(arguments, table, **options)
     number: Any = int(column) if arguments.no_header else column
     found = {line: values[0] for values, line in RowFile(Path(table), **options_of(arguments)).columns([number])}
-    return data, [found[line] for line in lines]
+    return data, [found[line] for line in lines], {"line": lines}
 
 
 def _read_rows(arguments: argparse.Namespace, table: str, **options: Any) -> tuple[SequenceDataset, list[int]]:
@@ -47,7 +57,8 @@ def _read_rows(arguments: argparse.Namespace, table: str, **options: Any) -> tup
     classes = options.get("classes")
     known = {str(label): label for label in classes or ()}  # a CSV file has only what looks like numbers
     pairs, lines = [], []
-    for sequence, label, line in _table(arguments, table).rows():
+    leaves_out = arguments.skip_broken and not options.get("allow_empty")
+    for sequence, label, line in _table(arguments, table, may_be_empty=not leaves_out).rows():
         pairs.append((sequence, _labels_of(label, known, arguments.label_separator)))
         lines.append(line)
     try:
@@ -97,12 +108,12 @@ def _read_events(arguments: argparse.Namespace, table: str, **options: Any) -> S
     )
 
 
-def _table(arguments: argparse.Namespace, path: str) -> Table:
+def _table(arguments: argparse.Namespace, path: str, *, may_be_empty: bool) -> Table:
     columns: list[Any] = [arguments.sequence, arguments.label]
     sequence, label = map(int, columns) if arguments.no_header else columns
     file = RowFile(Path(path), **options_of(arguments))
     several = arguments.label_separator is not None
-    return Table(file, sequence, label, may_lack_label=several, numbers=arguments.numbers)
+    return Table(file, sequence, label, may_lack_label=several, numbers=arguments.numbers, may_be_empty=may_be_empty)
 
 
 def options_of(arguments: argparse.Namespace) -> TableOptions:

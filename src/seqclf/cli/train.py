@@ -47,6 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
         return
     result = evaluate(model, test)
     linear = linear_baseline(data_of_training, test) if can_fit() else None
+    if linear is None:
+        print('linear: not measured. Install scikit-learn: pip install "seqclf[sklearn]"', file=sys.stderr)
     print_evaluation(result, as_json=arguments.json, linear=linear)
     if arguments.report is not None:
         write_report(arguments.report, model, data_of_training, test, history, linear=linear or True, result=result)

@@ -31,7 +31,7 @@ from seqclf.files import PathLike
 from seqclf.reading.columns import as_list, refuse_unordered
 from seqclf.reading.events import GAP, read_events
 from seqclf.reading.indices import is_several, read_index, read_indices
-from seqclf.reading.labels import index_label_sets, index_labels, read_groups, read_order
+from seqclf.reading.labels import index_label_sets, index_labels, read_groups, read_order, warn_of_likely_labels
 from seqclf.reading.plain import canonical
 from seqclf.reading.records import FieldKind
 from seqclf.reading.sequences import read_sequences
@@ -192,6 +192,8 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
             if multi_label
             else index_labels(as_list(labels, "labels"), known_classes)
         )
+        if known_classes is None and not multi_label:
+            warn_of_likely_labels(len(classes), len(indices))
         if len(sequences) != len(indices):
             raise InvalidDataError(
                 f"labels must be as many as sequences; got {len(indices)} labels for {len(sequences)} sequences. "

@@ -40,6 +40,13 @@ class Part:
             return self.rows.place(index)
         return f"{self.rows.path}, {self.by} {self.rows.column(self.by)[index]!r}"
 
+    def some(self, indices: list[int]) -> tuple[list[Any], dict[str, list[Any]] | None]:
+        """Return some of the sequences, and their context."""
+        chosen = None
+        if self.context is not None:
+            chosen = {name: [values[index] for index in indices] for name, values in self.context.items()}
+        return [self.sequences[index] for index in indices], chosen
+
     @contextmanager
     def named(self) -> Iterator[None]:
         """Let errors about sequences name rows in place of them."""

@@ -409,7 +409,8 @@ def check_is_dataset(name: str, dataset: Any) -> None:
     """Raise unless `dataset` is one."""
     if not isinstance(dataset, SequenceDataset):
         raise InvalidArgumentError(
-            f"{name} must be a SequenceDataset; got {type(dataset).__name__}. Make it with from_pairs."
+            f"{name} must be a SequenceDataset; got {type(dataset).__name__}. Make it with "
+            "SequenceDataset.from_pairs(pairs, vocabulary=model.vocabulary, classes=model.classes)."
         )
 
 

@@ -51,8 +51,8 @@ def predict_table(
     r"""Answer each row of a table, and write the table with the answers; memory does not grow with its rows.
 
     All columns are kept. `label` and `probability` are added: what `predict` answers, and the probability of that, with
-    six digits. Both are missing for an empty sequence that the model skips. For a model of several labels they are
-    lists, apart by semicolons in CSV and TSV files. Context that the model takes is read from the columns of its names.
+    six digits. Both are missing for an empty sequence that the model skips, and with `skip_broken` for any. For a model
+    of several labels they are lists, apart by semicolons in CSV and TSV files. Context that the model takes is read from the columns of its names.
 
     The endings say what the files are, as for `read_table`; that of the output may be another. It is written whole or
     not at all.
@@ -101,7 +101,8 @@ def predict_table(
         (2, 'id,word,label,probability', ['1', 'aaab', 'a'])
     """
     models = models_of(model)
-    answering = _Answering(models, top, reject_below, prefix, batch_size)
+    leaves_open = bool(options.get("skip_broken")) and models[0].empty == "error"
+    answering = _Answering(models, top, reject_below, prefix, batch_size, leaves_open=leaves_open)
     size = check_int("chunk_size", chunk_size)
     table = Source(models[0], as_path(source), sequence=sequence, by=by, order=order, size=size, options=options)
     parts: Iterator[Part] = table.parts()
@@ -215,8 +216,16 @@ class _Answering:
     """What a model, or several, say of the rows of a table, as columns."""
 
     def __init__(
-        self, models: list[RNNClassifier], top: int | None, reject_below: float | None, prefix: str, batch_size: int
+        self,
+        models: list[RNNClassifier],
+        top: int | None,
+        reject_below: float | None,
+        prefix: str,
+        batch_size: int,
+        *,
+        leaves_open: bool,
     ) -> None:
+        self._leaves_open = leaves_open
         self._least = check_rejection(models, reject_below, top)
         self._models, self._model = models, models[0]
         self._top = None if top is None else min(check_int("top", top), self._model.num_classes)
@@ -243,8 +252,7 @@ class _Answering:
         """Return the values of these columns for some rows."""
         if not len(part.rows):
             return {name: [] for name in self.kinds}
-        with part.named():
-            labels, probabilities, unknown = answer_all(self._models, part.sequences, part.context, self._batch_size)
+        labels, probabilities, unknown = self._answer(part)
         if len(unknown):
             self._first_unknown = self._first_unknown or part.place(int(unknown[0]))
             self._unknown += len(unknown)
@@ -260,6 +268,25 @@ class _Answering:
             own = [(None, np.nan) if row is None else row[place] for row in pairs]
             columns += [[self._label(label) for label, _ in own], [_rounded(chance) for _, chance in own]]
         return dict(zip(self.kinds, columns, strict=True))
+
+    def _answer(self, part: Part) -> tuple[list[Any], Floats, Any]:
+        """Return labels, probabilities (n, C), and of which rows nothing is known; NaN where there is no answer."""
+        lacking = [index for index, one in enumerate(part.sequences) if one is None or not len(one)]
+        if not lacking or not self._leaves_open:
+            with part.named():
+                return answer_all(self._models, part.sequences, part.context, self._batch_size)
+        left = np.delete(np.arange(len(part.sequences)), lacking)
+        labels: list[Any] = [None] * len(part.sequences)
+        probabilities = np.full((len(labels), self._model.num_classes), np.nan)
+        unknown = np.zeros(0, np.int64)
+        if len(left):
+            with part.named():
+                found, probabilities[left], unknown = answer_all(
+                    self._models, *part.some(left.tolist()), self._batch_size
+                )
+            for index, label in zip(left.tolist(), found, strict=True):
+                labels[index] = label
+        return labels, probabilities, left[unknown]
 
     def _several(self, labels: list[Any], probabilities: Floats) -> list[list[Any]]:
         """Return the labels of each row, and their probabilities, where there may be several."""

@@ -73,6 +73,10 @@ __all__ = ["RNNClassifier"]
 _LOOKED_AT = 1 << 16  # steps, to see whether features lie far from zero
 
 
+_FUNCTIONS = {name: name for name in ("fit", "evaluate", "predict", "predict_proba", "save", "calibrate")}
+_FUNCTIONS |= {"score": "evaluate"}
+
+
 class RNNClassifier(nn.Module):
     """A recurrent classifier of whole sequences: a batch gives the answers of one sequence at a time.
 
@@ -800,6 +804,15 @@ class RNNClassifier(nn.Module):
         """Whether it drops anything that depends on the sequence."""
         rates = (self.dropout, self.input_dropout, self.symbol_dropout, self.recurrent_dropout, self.ngram_dropout)
         return any(rates)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say where what other libraries have as methods of a model is found."""
+        if name in _FUNCTIONS:
+            raise AttributeError(
+                f"RNNClassifier has no method {name!r}: it is a function, seqclf.{_FUNCTIONS[name]}(model, ...). "
+                "seqclf.sklearn.SequenceClassifier has methods as scikit-learn does."
+            )
+        return super().__getattr__(name)
 
     @property
     def device(self) -> torch.device:

@@ -14,10 +14,12 @@ from torch import Tensor
 from seqclf.errors import InvalidArgumentError, InvalidDataError, did_you_mean
 from seqclf.reading.columns import as_list
 from seqclf.reading.plain import holds, is_missing, is_savable, plain, sort_values
+from seqclf.reading.sequences import warn
 
 _USUAL = {str, int}
 _FEW = 10  # so few measured numbers may just as well be classes
 _MANY = 50  # so many whole ones are hardly classes
+_LIKE_KEYS = 0.5  # of so many sequences a class of its own
 
 
 def index_labels(labels: list[Any], classes: Sequence[Any] | None) -> tuple[tuple[Any, ...], Tensor]:
@@ -54,6 +56,15 @@ def index_labels(labels: list[Any], classes: Sequence[Any] | None) -> tuple[tupl
             f"{did_you_mean(labels[index], classes)} Correct it, or pass classes that include it."
         )
     return classes, torch.tensor(numbers)
+
+
+def warn_of_likely_labels(classes: int, count: int) -> None:
+    """Warn where labels of training data are probably something else: nearly each sequence has one of its own."""
+    if count >= _MANY and classes > _LIKE_KEYS * count:
+        warn(
+            f"there are {classes} different labels for {count} sequences. If sequences and labels are the wrong way "
+            "round, or the labels are numbers of rows, pass others."
+        )
 
 
 def index_label_sets(labels: Any, classes: Sequence[Any] | None) -> tuple[tuple[Any, ...], Tensor]:

@@ -166,7 +166,8 @@ class RowFile:
     def warn_of_broken(self) -> None:
         """Say how many rows were left out, where some were."""
         if self.broken:
-            warn(f"{len(self.broken)} rows were left out, the first as {self.broken[0]}")
+            first = self.broken[0].partition(" Correct or remove it, or leave")[0]
+            warn(f"{len(self.broken)} rows were left out, the first as {first}")
 
     @contextmanager
     def _lines(self) -> Iterator[Iterator[str]]:

@@ -188,6 +188,7 @@ class Table:
     Attributes:
         may_lack_label: Whether a label may be missing, as where a sequence may have several, or none.
         numbers: Whether sequences are series: lists of numbers, or of rows of them, which stand in text as JSON.
+        may_be_empty: Whether a sequence may be empty; else it is left out where broken rows are.
     """
 
     file: RowFile
@@ -195,6 +196,7 @@ class Table:
     label: Column
     may_lack_label: bool = False
     numbers: bool = False
+    may_be_empty: bool = True
 
     def __post_init__(self) -> None:
         self.file.check_column("sequence", self.sequence)
@@ -224,6 +226,8 @@ class Table:
         is_list = self.numbers or (isinstance(value, list) and all(type(one) in {str, int} for one in value))
         if not (isinstance(value, str) or is_list):
             return f"{self.sequence!r} must be a string, or a list of strings or integers; got {value!r:.80}"
+        if not (self.may_be_empty or len(value)):
+            return f"{self.sequence!r} must not be empty; got {value!r}"
         if (is_missing(kind) or kind == "") and not self.may_lack_label:
             return f"{self.label!r} must not be missing; got {kind!r}"
         if type(kind) not in {str, int} and not (self.may_lack_label and kind is None):

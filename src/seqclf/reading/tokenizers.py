@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, get_args
 
 from seqclf.choices import TokenizerName
-from seqclf.errors import InvalidArgumentError, InvalidDataError, MissingDependencyError
+from seqclf.errors import InvalidArgumentError, InvalidDataError, MissingDependencyError, did_you_mean
 
 Split = Callable[[str], Iterable[Hashable]]
 
@@ -132,6 +132,7 @@ def as_tokenizer(tokenizer: Any) -> Tokenizer | None:
     raise InvalidArgumentError(
         f"tokenizer must be one of {', '.join(map(repr, get_args(TokenizerName)))}, a function that returns the "
         f"symbols of a text, or a tokenizer of Hugging Face; got {tokenizer!r:.80}."
+        f"{did_you_mean(tokenizer, get_args(TokenizerName))}"
     )
 
 

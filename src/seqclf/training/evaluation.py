@@ -238,7 +238,10 @@ class Evaluation:
             InvalidArgumentError: There are more or fewer values, or the lengths are not known.
         """
         if isinstance(values, str):
-            check_choice("values", values, ("length",))
+            if values != "length":
+                raise InvalidArgumentError(
+                    f"values must be 'length', or a value for each sequence, such as a column; got {values!r:.80}."
+                )
             if self.lengths is None:
                 raise InvalidArgumentError("lengths must be known to tell bands of them; got None. Use evaluate.")
             numbers, names = bands_of(self.lengths)

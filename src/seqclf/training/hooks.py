@@ -137,8 +137,11 @@ def as_callbacks(callbacks: Any) -> list[Callback]:
     for callback in found:
         if not isinstance(callback, Callback) and (isinstance(callback, type) or not callable(callback)):
             got = callback.__name__ + " itself" if isinstance(callback, type) else type(callback).__name__
+            own = {"EarlyStopping": "early_stopping", "Checkpoint": "checkpoint"}.get(got)
+            hint = f" Pass it as {own}=." if own else ""
             raise InvalidArgumentError(
                 f"callbacks must be objects of seqclf.callbacks.Callback, or callables that take a FitState; got {got}."
+                f"{hint}"
             )
     return [callback if isinstance(callback, Callback) else _AtEpochEnd(callback) for callback in found]
 

@@ -97,7 +97,9 @@ def _pairs(metrics: Any) -> Iterable[tuple[str, Any]]:
     """Yield names and callables; None for those that the name alone tells."""
     if isinstance(metrics, Mapping):
         metrics = list(metrics.items())
-    elif isinstance(metrics, str) or not isinstance(metrics, Iterable):
+    elif isinstance(metrics, str) or callable(metrics):
+        metrics = [metrics]
+    elif not isinstance(metrics, Iterable):
         raise InvalidArgumentError(
             f"metrics must be a list of names and callables, or a mapping from names to callables; got {metrics!r:.80}."
         )

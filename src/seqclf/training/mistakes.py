@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, overload
@@ -27,7 +27,8 @@ class Mistake:
     """A sequence that got a wrong answer.
 
     Attributes:
-        index: Where it stands in the dataset; of several equal ones with the same label, the first.
+        index: Where it stands in the dataset that was measured, from 0; of several equal ones with the same label, the
+            first.
         sequence: As `SequenceDataset.decode` gives it.
         label: What is true: a label, or a tuple of them where a sequence may have several.
         predicted: What the model answered.
@@ -56,7 +57,7 @@ class Mistakes(Sequence[Mistake]):
     Example:
         >>> row = Mistake(3, "Ito", "Japanese", "Italian", 0.9, 0.05, 2)
         >>> Mistakes([row])
-        1 mistakes, the surest first:
+        1 mistake:
         sequence  label     predicted  probability  of the label  count
         Ito       Japanese  Italian          0.900         0.050      2
     """
@@ -80,10 +81,14 @@ class Mistakes(Sequence[Mistake]):
     def __iter__(self) -> Iterator[Mistake]:
         return iter(self._rows)
 
-    def write(self, path: PathLike) -> None:
+    def write(self, path: PathLike, columns: Mapping[str, Sequence[Any]] | None = None) -> None:
         """Write all rows, whole or not at all, as CSV, TSV or JSON lines, by the end of the name.
 
-        Sequences that are no text stand in a CSV file as JSON.
+        Words stand in a CSV file with blanks between them, other sequences that are no text as JSON.
+
+        Args:
+            path: The file.
+            columns: Further columns, which come first: a value for each row.
 
         Raises:
             InvalidArgumentError: The name ends otherwise.
@@ -92,12 +97,16 @@ class Mistakes(Sequence[Mistake]):
         kind = Path(path).suffix.lower()
         if kind not in _KINDS:
             raise InvalidArgumentError(f"path must end in {', '.join(_KINDS)}; got {str(path)!r}.")
-        rows = [asdict(row) for row in self._rows]
+        further = columns or {}
+        rows = [
+            {name: values[place] for name, values in further.items()} | asdict(row)
+            for place, row in enumerate(self._rows)
+        ]
         text = io.StringIO()
         if kind == ".jsonl":
             text.writelines(json.dumps(row, default=_as_json, ensure_ascii=False) + "\n" for row in rows)
         else:
-            names = [field.name for field in fields(Mistake)]
+            names = [*further, *(field.name for field in fields(Mistake))]
             writer = csv.writer(text, delimiter="\t" if kind == ".tsv" else ",", lineterminator="\n")
             writer.writerow(names)
             writer.writerows([_as_cell(row[name]) for name in names] for row in rows)
@@ -122,6 +131,8 @@ class Mistakes(Sequence[Mistake]):
     @property
     def _caption(self) -> str:
         shown = min(_SHOWN, len(self))
+        if self.total == 1:
+            return "1 mistake:"
         return f"{self.total:,} mistakes" + (f", the {shown} surest:" if shown < self.total else ", the surest first:")
 
     def __repr__(self) -> str:
@@ -203,6 +214,8 @@ def _as_json(value: Any) -> Any:
 def _as_cell(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return " ".join(value)
     if isinstance(value, tuple):
         return "; ".join(map(str, value))
     if isinstance(value, list | dict | np.ndarray):

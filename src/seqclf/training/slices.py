@@ -23,7 +23,7 @@ class Slices(Mapping[Any, Any]):
         >>> result.by(["mobile", "mobile", "mobile", "desktop"])
                  n  accuracy   95 % interval   loss  macro F1
         mobile   3     0.667  0.000 to 1.000  0.500     0.667
-        desktop  1     1.000  0.025 to 1.000  0.500     1.000
+        desktop  1     1.000  0.025 to 1.000  0.500
     """
 
     def __init__(self, parts: Mapping[Any, Any]) -> None:
@@ -49,7 +49,7 @@ class Slices(Mapping[Any, Any]):
                     f"{part.accuracy:.3f}",
                     f"{low_high.low:.3f} to {low_high.high:.3f}",
                     f"{part.loss:.3f}",
-                    f"{part.macro_f1:.3f}",
+                    f"{part.macro_f1:.3f}" if part.majority < 1 else "",  # of one class it would tell nothing
                 )
             )
         return ("", "n", "accuracy", "95 % interval", "loss", "macro F1"), rows

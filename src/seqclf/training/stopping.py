@@ -92,7 +92,7 @@ def check_monitor(monitor: str, known: Iterable[str], *, may_be_added: bool) -> 
         hint = " Pass validation_data."
     raise InvalidArgumentError(
         f"monitor must be a measure that the run has, {', '.join(known)}; got {monitor!r}.{hint}"
-        f"{did_you_mean(monitor, known)} Measures of your own come with metrics=."
+        f"{did_you_mean(monitor, known)} Others come with metrics=, such as metrics=['macro_f1']."
     )
 
 
