@@ -52,7 +52,8 @@ def predict_table(
 
     All columns are kept. `label` and `probability` are added: what `predict` answers, and the probability of that, with
     six digits. Both are missing for an empty sequence that the model skips, and with `skip_broken` for any. For a model
-    of several labels they are lists, apart by semicolons in CSV and TSV files. Context that the model takes is read from the columns of its names.
+    of several labels they are lists, apart by semicolons in CSV and TSV files. Context that the model takes is read
+    from the columns of its names.
 
     The endings say what the files are, as for `read_table`; that of the output may be another. It is written whole or
     not at all.

@@ -131,8 +131,8 @@ def fit(
             `sample_weight` multiply these. The losses that are measured stay the negative log-likelihood.
         metrics: What else to measure on the validation data after each epoch: `"macro_f1"`, `"micro_f1"`,
             `"calibration_error"`, `"average_precision"`, `"roc_auc"`, `"top_3_accuracy"` or the like, and callables as
-            `evaluate` takes them: one alone, a list, or a mapping from names. The history has them as `val_macro_f1` and
-            so on, and `EarlyStopping` can go by them.
+            `evaluate` takes them: one alone, a list, or a mapping from names. The history has them as `val_macro_f1`
+            and so on, and `EarlyStopping` can go by them.
         accumulate: How many batches make one update: their gradients are added up, which is the gradient of all of
             them in one, in the memory that one of them needs.
         clip_grad_norm: The largest norm that the gradient of all weights together may have; longer ones are scaled.
