@@ -212,7 +212,7 @@ def test_empty_sequences_are_what_one_says(empty: str, tmp_path: Path, run: Run)
     code, _, err = run(*train)
     assert (
         code,
-        f"got length 0 ({tmp_path / 'table.csv'}, line 4). Remove it; or keep it with --empty zero" in err,
+        f"got length 0 ({tmp_path / 'table.csv'}, line 4). Remove it; leave such rows out with --skip-broken" in err,
     ) == (1, True)
     assert run(*train, "--empty", empty)[0] == 0
     assert load(tmp_path / "model").empty == empty

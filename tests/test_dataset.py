@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqclf import SequenceDataset, Vocabulary, pad_collate
+from seqclf import RNNClassifier, SequenceDataset, Vocabulary, pad_collate
 from seqclf.data.encode import encode_features
 from seqclf.data.ragged import compact
-from seqclf.errors import InvalidArgumentError, InvalidDataError
+from seqclf.errors import InvalidArgumentError, InvalidDataError, SeqclfWarning
 from seqclf.reading.sequences import Sequences
 from tests import strategies
 
@@ -332,3 +332,22 @@ def test_the_defaults_of_a_split() -> None:
     assert [len(side) for side in dataset.split(1, group_duplicates=False)] == [99, 1]
     with pytest.raises(InvalidArgumentError, match="seed must be an integer of at least 0; got -1"):
         dataset.split(seed=-1)
+
+
+def test_labels_that_are_keys_are_warned_of() -> None:
+    pairs = [(f"text {number % 7}", f"key {number}") for number in range(60)]
+    with pytest.warns(SeqclfWarning, match="there are 60 different labels for 60 sequences"):
+        data = SequenceDataset.from_pairs(pairs)
+    SequenceDataset.from_pairs(pairs, vocabulary=data.vocabulary, classes=data.classes)  # what is known is not asked
+    SequenceDataset.from_pairs([(text, label[:5]) for text, label in pairs])
+
+
+def test_methods_of_other_libraries_are_told_where_they_are() -> None:
+    model = RNNClassifier(2, vocab_size=4)
+    with pytest.raises(AttributeError, match=r"no method 'predict': it is a function, seqclf.predict\(model, ...\)"):
+        model.predict(["a"])
+    with pytest.raises(AttributeError, match=r"it is a function, seqclf.evaluate\(model, ...\)"):
+        model.score(["a"])
+    assert not hasattr(model, "fit")
+    with pytest.raises(AttributeError, match="no attribute 'weights'"):
+        _ = model.weights
