@@ -464,3 +464,16 @@ def test_a_bar_shows_how_much_was_read(tmp_path: Path, capsys: pytest.CaptureFix
     source = write(tmp_path / "in.csv", [{"word": word} for word in WORDS])
     predict_table(MODEL, source, tmp_path / "out.csv", sequence="word")
     assert "in.csv: 100%" in capsys.readouterr().err
+
+
+def test_a_column_whose_type_changes_far_down_is_no_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seqclf.writing._AT_ONCE", 2)
+    data = SequenceDataset.from_pairs([("ab", "x"), ("ba", "y")])
+    rows = [{"word": "ab", "more": 1}, {"word": "ba", "more": 2}, {"word": "b", "more": "three"}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    model = RNNClassifier.for_dataset(data, hidden_size=4, seed=0)
+    with pytest.raises(FileFormatError, match=r"columns must be of one type in Parquet; got .* Write JSON lines"):
+        predict_table(model, tmp_path / "in.jsonl", tmp_path / "out.parquet", sequence="word", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+    count = predict_table(model, tmp_path / "in.jsonl", tmp_path / "out.jsonl", sequence="word", progress=False)
+    assert count == 3
