@@ -19,7 +19,7 @@ from seqclf.reading.sequences import warn
 _USUAL = {str, int}
 _FEW = 10  # so few measured numbers may just as well be classes
 _MANY = 50  # so many whole ones are hardly classes
-_LIKE_KEYS = 0.5  # of so many sequences a class of its own
+_LIKE_KEYS = 0.8  # of so many sequences a class of its own
 
 
 def index_labels(labels: list[Any], classes: Sequence[Any] | None) -> tuple[tuple[Any, ...], Tensor]:

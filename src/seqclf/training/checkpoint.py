@@ -94,7 +94,7 @@ class Checkpoints(Callback):
                 f"checkpoint must be a folder that can be made; got {error.strerror} at {self.folder}. Choose another."
             ) from None
         if self.writes:
-            for left in self.folder.glob(f".*{_SUFFIX}.*.tmp"):  # by a process that was killed while it wrote
+            for left in self.folder.glob(".*.tmp"):  # by a process that was killed while it wrote
                 left.unlink(missing_ok=True)
         found = self._files()
         if found and not resume:
