@@ -118,6 +118,8 @@ def test_slices_of_what_is_missing_are_told_apart() -> None:
     assert list(found) == ["app", "(missing)", "web"]
     assert len(found) == 3
     assert found["(missing)"].n == 2
+    with pytest.raises(InvalidArgumentError, match=r"values must be 'length', or a value for each .*; got 'topic'"):
+        result.by("topic")
     with pytest.raises(InvalidArgumentError, match="values must be as many as sequences; got 2 for 21"):
         result.by([1, 2])
     with pytest.raises(InvalidArgumentError, match="lengths must be known to tell bands"):
