@@ -191,6 +191,25 @@ def test_where_the_best_model_cannot_go_is_known_before_the_first_update(tmp_pat
     assert not [note for note in diary.notes if note[0] == "update"]
 
 
+def test_the_best_of_an_earlier_run_stays_until_an_epoch_has_ended(tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    train(make(), epochs=1, callbacks=SaveBest(path, "loss"))
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        train(make(), callbacks=[SaveBest(path, "loss"), Breaks(1)])
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+class Chatty(Callback):
+    def on_epoch_end(self, state: FitState) -> Any:
+        return state.epoch + 1  # no True
+
+
+def test_only_true_from_a_callback_ends_the_training() -> None:
+    assert train(make(), epochs=3, callbacks=Chatty()).epochs == 3
+
+
 @pytest.mark.parametrize(
     ("monitor", "text"),
     [

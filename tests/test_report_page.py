@@ -29,7 +29,7 @@ from seqclf import (
     write_report,
 )
 from seqclf.cells import PeepholeLSTMCell
-from seqclf.errors import InvalidArgumentError, InvalidDataError
+from seqclf.errors import FileFormatError, InvalidArgumentError, InvalidDataError
 from seqclf.report_page.charts import Line, line_chart, ticks
 from seqclf.report_page.markup import Markup, cut, escape, name_of, tag, visible
 from seqclf.report_page.material import calibration, frequent_confusions, recall_bounds
@@ -393,19 +393,31 @@ def test_places_where_no_file_can_be_are_refused_first(
     tmp_path: Path, trained: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seqclf.report_page, "evaluate", lambda *_, **__: pytest.fail("it was measured before"))
-    with pytest.raises(InvalidArgumentError, match=r"path must be a file to write the report to; got a folder"):
+    with pytest.raises(FileFormatError, match=r"must be a file to be replaced; got something else"):
         write_report(tmp_path, *trained)
-    with pytest.raises(InvalidArgumentError, match=r"path must be in a folder that exists; got no folder at .*none"):
+    with pytest.raises(FileFormatError, match=r"folder must exist to write report.html; got no folder at .*none"):
         write_report(tmp_path / "none" / "report.html", *trained)
     with pytest.raises(InvalidArgumentError, match=r"path must be a string or a pathlib.Path; got int"):
         write_report(3, *trained)
-    with pytest.raises(InvalidArgumentError, match=r"path must be one that this system takes; got .*zero byte"):
+    with pytest.raises(FileFormatError, match=r"path must be one that this system takes; got .*null byte"):
         write_report(f"{tmp_path}/a\0b.html", *trained)
     if not hasattr(os, "mkfifo"):
         return
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InvalidArgumentError, match=r"path must be a file"):
+    with pytest.raises(FileFormatError, match=r"pipe must be a file to be replaced"):
         write_report(tmp_path / "pipe", *trained)
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_first(
+    tmp_path: Path, trained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(seqclf.report_page, "evaluate", lambda *_, **__: pytest.fail("it was measured before"))
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(FileFormatError, match=r"report.html must be writable; got Permission denied at"):
+        write_report(tmp_path / "report.html", *trained)
 
 
 def test_arguments_that_are_wrong_are_refused_and_leave_the_old_page(tmp_path: Path, trained: Any) -> None:

@@ -3,8 +3,8 @@
 from typing import Any
 
 from seqclf.errors import MissingDependencyError
-from seqclf.files import PathLike, as_path
-from seqclf.persistence import save
+from seqclf.files import PathLike, as_path, check_writable
+from seqclf.persistence import describe_model, save
 from seqclf.training.checkpoint import Checkpoint
 from seqclf.training.distributed import process_rank
 from seqclf.training.hooks import Callback, FitState
@@ -38,9 +38,10 @@ class SaveBest(Callback):
         self._best = Best(monitor, mode)
 
     def on_fit_start(self, state: FitState) -> None:
-        """Find out now whether the file can be written: the model as it is, which each better epoch replaces."""
-        if self._best.epoch < 0 and process_rank() == 0:
-            save(state.model, self.path)
+        """Find out now whether the model can be saved; a file that stands there stays until an epoch has ended."""
+        describe_model(state.model)
+        if process_rank() == 0:
+            check_writable(self.path)
 
     def on_epoch_end(self, state: FitState) -> None:
         """Save the model, if the epoch was the best."""

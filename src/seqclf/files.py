@@ -58,6 +58,24 @@ def open_atomically(path: PathLike) -> Iterator[BinaryIO]:
         raise
 
 
+def check_writable(path: PathLike) -> None:
+    """Find out whether `open_atomically` could write here; what stands there stays.
+
+    Raises:
+        InvalidArgumentError: As `open_atomically`.
+        FileFormatError: As `open_atomically`.
+    """
+    place = _as_place(path)
+    temporary = place.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        temporary.touch(exist_ok=False)
+        temporary.unlink()
+    except OSError as error:
+        raise FileFormatError(
+            f"{place.name} must be writable; got {error.strerror} at {place}. Choose another place."
+        ) from None
+
+
 def _as_place(path: PathLike) -> Path:
     """Return where a file can be written: behind a link, in a folder that exists."""
     path = as_path(path)

@@ -12,7 +12,7 @@ from seqclf.checks import check_int
 from seqclf.data.baseline import can_fit
 from seqclf.data.dataset import SequenceDataset
 from seqclf.errors import InvalidArgumentError
-from seqclf.files import PathLike, as_path, write_atomically
+from seqclf.files import PathLike, check_writable, write_atomically
 from seqclf.inference.average import models_of
 from seqclf.inference.predict import validate_for_each
 from seqclf.models.classifier import RNNClassifier
@@ -78,9 +78,9 @@ def write_report(
         What the model came to on `test`.
 
     Raises:
-        InvalidArgumentError: The path can take no file, or an argument is none of what it should be.
+        InvalidArgumentError: An argument is none of what it should be.
         InvalidDataError: A dataset does not fit the model.
-        FileFormatError: The file cannot be written.
+        FileFormatError: The file cannot be written, which is known before anything is measured.
 
     Example:
         >>> import tempfile
@@ -95,7 +95,7 @@ def write_report(
         >>> "Figures of each class" in page, result.n
         (True, 32)
     """
-    check_report_path(path)
+    check_writable(path)
     models = models_of(model)
     known_train, known_test = validate_for_each("train", models, train), validate_for_each("test", models, test)
     _check(history, title, mistakes)
@@ -112,28 +112,6 @@ def write_report(
     material = Material(models, known_train, known_test, result, baseline, why_not, history, skipped)
     write_atomically(path, _write(material, title, mistakes).encode())
     return result
-
-
-def check_report_path(path: Any) -> None:
-    """Raise where no report could be written, before there is one to lose.
-
-    Raises:
-        InvalidArgumentError: The folder is missing, or there is something at the path that is no file.
-    """
-    path = as_path(path)
-    try:
-        path = path.resolve() if path.is_symlink() else path
-        is_other, has_folder = path.exists() and not path.is_file(), path.parent.is_dir()
-        if "\0" in str(path):
-            raise ValueError("a zero byte in it")
-    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, or a name that no system takes
-        raise InvalidArgumentError(f"path must be one that this system takes; got {error!s:.200}.") from None
-    if is_other:
-        raise InvalidArgumentError(f"path must be a file to write the report to; got a folder, or no file, at {path}.")
-    if not has_folder:
-        raise InvalidArgumentError(
-            f"path must be in a folder that exists; got no folder at {path.parent}. Create it first."
-        )
 
 
 def _check(history: Any, title: Any, mistakes: Any) -> None:

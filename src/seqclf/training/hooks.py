@@ -8,7 +8,6 @@ from torch.optim import Optimizer
 
 from seqclf.errors import InvalidArgumentError
 from seqclf.models.classifier import RNNClassifier
-from seqclf.reading.plain import plain
 from seqclf.training.evaluation import Evaluation
 from seqclf.training.history import History
 
@@ -123,7 +122,8 @@ class _AtEpochEnd(Callback):
         self.function = function
 
     def on_epoch_end(self, state: FitState) -> bool | None:
-        return plain(self.function(state)) is True
+        answer: bool | None = self.function(state)
+        return answer
 
 
 def as_callbacks(callbacks: Any) -> list[Callback]:

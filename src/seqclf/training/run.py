@@ -12,6 +12,7 @@ import torch
 from seqclf.data.dataset import SequenceDataset
 from seqclf.data.sampling import BucketBatchSampler
 from seqclf.models.classifier import OPTIONS, RNNClassifier
+from seqclf.reading.plain import plain
 from seqclf.reading.sequences import warn
 from seqclf.seeding import Draws
 from seqclf.training.config import TrainingConfig
@@ -166,7 +167,7 @@ class Run:
             self._call("on_validation", state)
         self.trainer.end_epoch(measures)
         self.history.append(measures)
-        stops = [bool(answer) for answer in self._call("on_epoch_end", state)]
+        stops = [plain(answer) is True for answer in self._call("on_epoch_end", state)]  # other values do nothing
         if self.trainer.group.any(any(stops)) and self.history.stopped_by == "epochs":
             self.history.stopped_by = "callback"
         self.epoch += 1
