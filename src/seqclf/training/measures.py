@@ -41,8 +41,10 @@ class Measures:
         for name, metric in _pairs(metrics):
             if metric is None:
                 self.named.append(_check_name(name))
-            elif name in self.names:
-                raise InvalidArgumentError(f"metrics must have names of their own; got {name!r} twice. Pass a mapping.")
+            elif name in {"loss", "accuracy", *self.names}:
+                raise InvalidArgumentError(
+                    f"metrics must have names of their own; got {name!r}, which there is already. Pass a mapping."
+                )
             else:
                 self.own[name] = metric
 
